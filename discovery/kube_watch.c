@@ -1,0 +1,687 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "chance.h"
+#include "clock.h"
+#include "kube_object.h"
+#include "kube_path.h"
+#include "kube_split.h"
+#include "kube_watch.h"
+#include "reflector.h"
+
+#define CONNECT_TIMEOUT_S 10
+#define LIST_TIMEOUT_S 60
+/* A WATCH that outlives its timeoutSeconds by so much is dead. */
+#define WATCH_GRACE_S 10
+/* Bookmarks come about once a minute; silence for so long after one is death. */
+#define SILENCE_S 150
+/* Many pods start at once. */
+#define START_JITTER_MS 100
+
+#define ERROR_BODY_MAX 16384
+#define PROBLEM_SIZE 512
+#define DETAIL_SIZE 256
+
+struct kube_watch {
+	struct kube_shared *shared;
+	unsigned scope;
+	char *namespace_;
+	char *selector;
+	char *service;
+	enum kube_kind kind;
+	bool slices_worked; /* a LIST of slices has succeeded: 403 means trouble, not fallback */
+	bool slices_denied; /* Endpoints are read because slices are forbidden */
+	bool retried_401;
+	bool warned_truncated;
+	bool warned_deprecated;
+	struct reflector *reflector;
+	struct event *timer;
+	struct event *silence;
+
+	/* the request under way */
+	struct http_transfer *transfer;
+	enum reflector_op op;
+	bool later_page;
+	struct kube_split *split;
+	int status;
+	char *body; /* of an answer other than 200 */
+	size_t body_len;
+	bool ended; /* END says why: decided while the answer was being read */
+	struct reflector_end end;
+	char detail[DETAIL_SIZE]; /* what was wrong with what came */
+
+	size_t n_objects; /* of the LIST under way */
+	size_t n_endpoints;
+
+	char problem[PROBLEM_SIZE]; /* the last one said, or "" */
+	enum reflector_op problem_op;
+	bool said_empty;
+	bool said_synced;
+};
+
+static void schedule(struct kube_watch *watch, uint64_t extra_ms);
+
+/* --- what is said ------------------------------------------------------------------------ */
+
+static const char *what_for(const struct kube_watch *watch)
+{
+	return watch->selector ? watch->selector : watch->service;
+}
+
+__attribute__((format(printf, 3, 4))) static void
+say(const struct kube_watch *watch, enum report_level level, const char *format, ...)
+{
+	const struct source_events *events = &watch->shared->events;
+	char line[PROBLEM_SIZE * 2], text[PROBLEM_SIZE + DETAIL_SIZE];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	snprintf(line, sizeof(line), "kubernetes: namespace %s, %s %s: %s", watch->namespace_,
+	         watch->selector ? "selector" : "Service", what_for(watch), text);
+	events->report(events->arg, level, line);
+}
+
+/* Says a problem when it is new, not at each retry. */
+__attribute__((format(printf, 2, 3))) static void problem(struct kube_watch *watch,
+                                                          const char *format, ...)
+{
+	char text[PROBLEM_SIZE];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	bool known = strcmp(text, watch->problem) == 0;
+	snprintf(watch->problem, sizeof(watch->problem), "%s", text);
+	watch->problem_op = watch->op;
+	say(watch, known ? REPORT_DEBUG : REPORT_ERROR,
+	    "%s (peers that are known stay; trying again)", text);
+}
+
+/* A request was answered as it should be.  A LIST that works does not mend a WATCH
+ * that is forbidden. */
+static void no_problem(struct kube_watch *watch)
+{
+	if (!watch->problem[0] ||
+	    (watch->op == REFLECTOR_LIST && watch->problem_op == REFLECTOR_WATCH))
+		return;
+	watch->problem[0] = '\0';
+	say(watch, REPORT_INFO, "the API answers again");
+}
+
+/* --- problems in words -------------------------------------------------------------------- */
+
+static const char *verb_of(const struct kube_watch *watch)
+{
+	return watch->op == REFLECTOR_WATCH ? "watch" : "list";
+}
+
+static void forbidden(struct kube_watch *watch, const struct kube_status *status)
+{
+	problem(watch,
+	        "403 for \"%s\" on %s: %s: a Role in that namespace must allow list and watch on "
+	        "endpointslices.discovery.k8s.io, and a RoleBinding give it to this pod's service "
+	        "account",
+	        verb_of(watch), kube_kind_resource(watch->kind),
+	        status->message ? status->message : "the API server says no more");
+}
+
+static void unauthorized(struct kube_watch *watch)
+{
+	problem(watch,
+	        "401: the API server does not accept the token of the %s: is the service account "
+	        "deleted, or the token of another cluster?",
+	        watch->shared->access->origin);
+}
+
+static void http_problem(struct kube_watch *watch, const struct kube_status *status)
+{
+	if (watch->status == 401)
+		unauthorized(watch);
+	else if (watch->status == 403)
+		forbidden(watch, status);
+	else
+		problem(watch, "the API server at %s:%u answers %d to \"%s\" on %s: %s",
+		        watch->shared->access->host, watch->shared->access->port, watch->status,
+		        verb_of(watch), kube_kind_resource(watch->kind),
+		        status->message ? status->message : "without saying why");
+}
+
+static void end_problem(struct kube_watch *watch)
+{
+	switch (watch->end.why) {
+	case REFLECTOR_GARBAGE:
+		problem(watch,
+		        "what %s:%u answers cannot be read: %s: is that the Kubernetes API "
+		        "server?",
+		        watch->shared->access->host, watch->shared->access->port, watch->detail);
+		break;
+	case REFLECTOR_REFUSED:
+		problem(watch, "%s", watch->detail);
+		break;
+	case REFLECTOR_IN_STREAM:
+		say(watch, REPORT_DEBUG, "the watch ended with %d: %s", watch->end.status,
+		    watch->detail);
+		break;
+	case REFLECTOR_CUT:
+		if (watch->op == REFLECTOR_LIST)
+			problem(watch, "%s", watch->detail);
+		else
+			say(watch, REPORT_DEBUG, "the watch was cut: %s", watch->detail);
+		break;
+	case REFLECTOR_CLEAN:
+	case REFLECTOR_HTTP:
+		break;
+	}
+}
+
+/* --- objects and events --------------------------------------------------------------------- */
+
+static void set_end(struct kube_watch *watch, enum reflector_failure why, const char *detail)
+{
+	watch->ended = true;
+	watch->end = (struct reflector_end){.why = why};
+	snprintf(watch->detail, sizeof(watch->detail), "%s", detail);
+}
+
+static void warn_truncated(struct kube_watch *watch, const struct kube_object *object)
+{
+	if (!object->truncated || watch->warned_truncated)
+		return;
+	watch->warned_truncated = true;
+	say(watch, REPORT_WARNING,
+	    "Endpoints %s is cut off at 1,000 addresses, so peers are missing: allow list and "
+	    "watch on endpointslices.discovery.k8s.io",
+	    object->key);
+}
+
+static bool put_object(struct kube_watch *watch, struct kube_object *object)
+{
+	warn_truncated(watch, object);
+	if (peerset_put(watch->shared->peers, watch->scope, object->key, object->peers,
+	                object->n_peers, clock_now_ms()) == 0) {
+		object->n_peers = 0;
+		return true;
+	}
+	object->n_peers = 0;
+	set_end(watch, REFLECTOR_GARBAGE, "no memory for it");
+	return false;
+}
+
+static bool on_list_item(void *arg, const char *text, size_t len)
+{
+	struct kube_watch *watch = arg;
+	struct kube_object object;
+	char error[DETAIL_SIZE];
+
+	if (kube_object_parse(watch->kind, text, len, &object, error, sizeof(error)) < 0) {
+		set_end(watch, REFLECTOR_GARBAGE, error);
+		return false;
+	}
+	watch->n_objects++;
+	watch->n_endpoints += object.n_peers;
+	bool put = put_object(watch, &object);
+	kube_object_clear(&object);
+	return put;
+}
+
+static bool error_event(struct kube_watch *watch, const struct kube_status *status)
+{
+	set_end(watch, REFLECTOR_IN_STREAM, status->message ? status->message : "no reason given");
+	watch->end.status = status->code;
+	watch->end.retry_after_s = status->retry_after_s;
+	watch->end.version_too_large = status->version_too_large;
+	return false;
+}
+
+/* Returns whether the watch goes on. */
+static bool act_on_event(struct kube_watch *watch, struct kube_event *event)
+{
+	switch (event->type) {
+	case KUBE_EVENT_ERROR:
+		return error_event(watch, &event->status);
+	case KUBE_EVENT_UNKNOWN:
+		say(watch, REPORT_DEBUG, "an event of unknown type %s is skipped",
+		    event->type_name);
+		return true;
+	case KUBE_EVENT_UPSERT:
+	case KUBE_EVENT_DELETED:
+		if (!put_object(watch, &event->object))
+			return false;
+		break;
+	case KUBE_EVENT_BOOKMARK:
+		break;
+	}
+	reflector_saw(watch->reflector, event->object.resource_version,
+	              event->type == KUBE_EVENT_BOOKMARK);
+	return true;
+}
+
+static bool on_watch_line(void *arg, const char *text, size_t len)
+{
+	struct kube_watch *watch = arg;
+	struct kube_event event;
+	char error[DETAIL_SIZE];
+
+	if (kube_event_parse(watch->kind, text, len, &event, error, sizeof(error)) < 0) {
+		set_end(watch, REFLECTOR_GARBAGE, error);
+		return false;
+	}
+	bool go_on = act_on_event(watch, &event);
+	kube_event_clear(&event);
+	return go_on;
+}
+
+/* --- a LIST that came whole -------------------------------------------------------------------- */
+
+static void say_synced(struct kube_watch *watch)
+{
+	bool empty = watch->n_endpoints == 0;
+
+	if (watch->said_synced && watch->said_empty == empty)
+		return;
+	watch->said_synced = true;
+	watch->said_empty = empty;
+	if (!empty)
+		say(watch, REPORT_INFO, "%zu endpoints in %zu %s", watch->n_endpoints,
+		    watch->n_objects, kube_kind_resource(watch->kind));
+	else if (watch->n_objects)
+		say(watch, REPORT_INFO,
+		    "no endpoints (yet): does the Service select this application's pods?");
+	else
+		say(watch, REPORT_WARNING,
+		    "no %s there: it is the Service, not the pods, that must have that %s",
+		    kube_kind_resource(watch->kind), watch->selector ? "label" : "name");
+}
+
+static void list_complete(struct kube_watch *watch)
+{
+	peerset_replace_end(watch->shared->peers, watch->scope, clock_now_ms());
+	if (watch->kind != KUBE_ENDPOINTS) {
+		watch->slices_worked = true;
+		watch->slices_denied = false;
+	}
+	no_problem(watch);
+	say_synced(watch);
+}
+
+/* Returns false when the envelope cannot be read: END is then set. */
+static bool list_page(struct kube_watch *watch)
+{
+	struct kube_list_meta meta;
+	const char *envelope;
+	size_t len;
+	char error[DETAIL_SIZE];
+	enum kube_split_error split = kube_split_end(watch->split, &envelope, &len);
+
+	if (split != KUBE_SPLIT_OK) {
+		set_end(watch, REFLECTOR_GARBAGE, kube_split_error_text(split));
+		return false;
+	}
+	if (kube_list_meta_parse(envelope, len, &meta, error, sizeof(error)) < 0) {
+		set_end(watch, REFLECTOR_GARBAGE, error);
+		return false;
+	}
+	if (reflector_listed(watch->reflector, meta.resource_version, meta.continue_token,
+	                     clock_now_ms()))
+		list_complete(watch);
+	kube_list_meta_clear(&meta);
+	return true;
+}
+
+/* --- which kind of object ---------------------------------------------------------------------- */
+
+static void read_kind(struct kube_watch *watch, enum kube_kind kind)
+{
+	watch->kind = kind;
+	reflector_restart(watch->reflector);
+}
+
+/* A LIST was answered 404: that version is not served here.  False when there is no
+ * other to try. */
+static bool fall_back_unserved(struct kube_watch *watch)
+{
+	if (watch->kind == KUBE_ENDPOINTS)
+		return false;
+	read_kind(watch, watch->kind == KUBE_SLICES_V1 ? KUBE_SLICES_V1BETA1 : KUBE_ENDPOINTS);
+	say(watch, REPORT_DEBUG, "reading %s instead, the other is not served",
+	    kube_kind_resource(watch->kind));
+	return true;
+}
+
+/* A LIST was answered 403.  An API that is not served may answer that too.  False when it is to be
+ * taken as an error. */
+static bool fall_back_denied(struct kube_watch *watch)
+{
+	if (watch->kind == KUBE_ENDPOINTS || watch->slices_worked)
+		return false;
+	read_kind(watch, KUBE_ENDPOINTS);
+	watch->slices_denied = true;
+	return true;
+}
+
+static bool fall_back(struct kube_watch *watch)
+{
+	if (watch->op != REFLECTOR_LIST)
+		return false;
+	if (watch->status == 404)
+		return fall_back_unserved(watch);
+	return watch->status == 403 && fall_back_denied(watch);
+}
+
+/* --- how a request ended -------------------------------------------------------------------------- */
+
+static void http_status_ended(struct kube_watch *watch, const struct http_result *result)
+{
+	struct kube_status status;
+
+	if (fall_back(watch)) {
+		schedule(watch, 0);
+		return;
+	}
+	if (watch->status == 401 && !watch->retried_401) {
+		/* The token may have been swapped while the request was under way. */
+		watch->retried_401 = true;
+		schedule(watch, 0);
+		return;
+	}
+	kube_status_parse(watch->body ? watch->body : "", watch->body_len, &status);
+	bool expired = watch->status == 410;
+	if (!expired && !status.version_too_large)
+		http_problem(watch, &status);
+	watch->end = (struct reflector_end){
+	    .why = REFLECTOR_HTTP,
+	    .status = watch->status,
+	    .retry_after_s = result->retry_after_s ? result->retry_after_s : status.retry_after_s,
+	    .version_too_large = status.version_too_large,
+	};
+	kube_status_clear(&status);
+	/* Neither may be read: begin anew with what is asked for in the manual. */
+	if (watch->kind == KUBE_ENDPOINTS && watch->slices_denied && watch->status == 403)
+		read_kind(watch, KUBE_SLICES_V1);
+	reflector_ended(watch->reflector, &watch->end, clock_now_ms());
+	schedule(watch, 0);
+}
+
+static void broken(struct kube_watch *watch)
+{
+	end_problem(watch);
+	reflector_ended(watch->reflector, &watch->end, clock_now_ms());
+	schedule(watch, 0);
+}
+
+static void answered(struct kube_watch *watch)
+{
+	if (watch->op == REFLECTOR_LIST) {
+		if (list_page(watch))
+			schedule(watch, 0);
+		else
+			broken(watch);
+		return;
+	}
+	if (kube_split_end(watch->split, NULL, NULL) == KUBE_SPLIT_OK)
+		set_end(watch, REFLECTOR_CLEAN, "");
+	else
+		set_end(watch, REFLECTOR_CUT, "it ended in the middle of a line");
+	broken(watch);
+}
+
+static void set_transport_end(struct kube_watch *watch, const struct http_result *result)
+{
+	bool never_there = result->outcome == HTTP_REFUSED || result->outcome == HTTP_TLS;
+
+	set_end(watch, never_there ? REFLECTOR_REFUSED : REFLECTOR_CUT, result->error);
+}
+
+static void on_done(void *arg, const struct http_result *result)
+{
+	struct kube_watch *watch = arg;
+
+	watch->transfer = NULL;
+	event_del(watch->silence);
+	if (watch->status != 401)
+		watch->retried_401 = watch->retried_401 && watch->status == 0;
+	if (watch->ended) {
+		broken(watch);
+	} else if (result->outcome != HTTP_DONE) {
+		set_transport_end(watch, result);
+		broken(watch);
+	} else if (watch->status == 200) {
+		answered(watch);
+	} else {
+		http_status_ended(watch, result);
+	}
+	watch->shared->peers_touched(watch->shared->arg);
+}
+
+/* --- what comes ------------------------------------------------------------------------------------ */
+
+static void begin_list(struct kube_watch *watch)
+{
+	watch->n_objects = 0;
+	watch->n_endpoints = 0;
+	peerset_replace_begin(watch->shared->peers, watch->scope);
+}
+
+static void on_status(void *arg, int status, const char *warning)
+{
+	struct kube_watch *watch = arg;
+	bool list = watch->op == REFLECTOR_LIST;
+
+	watch->status = status;
+	if (warning && !watch->warned_deprecated) {
+		watch->warned_deprecated = true;
+		say(watch, REPORT_INFO, "the API server warns: %s", warning);
+	}
+	if (status != 200)
+		return;
+	if (!list)
+		no_problem(watch);
+	watch->split = list ? kube_split_new(KUBE_SPLIT_LIST, on_list_item, watch)
+	                    : kube_split_new(KUBE_SPLIT_WATCH, on_watch_line, watch);
+	if (!watch->split)
+		set_end(watch, REFLECTOR_GARBAGE, "no memory to read it");
+	else if (list && !watch->later_page)
+		begin_list(watch);
+}
+
+static bool keep_body(struct kube_watch *watch, const char *bytes, size_t len)
+{
+	size_t room = ERROR_BODY_MAX - watch->body_len;
+
+	if (len > room)
+		len = room;
+	char *body = len ? realloc(watch->body, watch->body_len + len) : NULL;
+	if (body) {
+		memcpy(body + watch->body_len, bytes, len);
+		watch->body = body;
+		watch->body_len += len;
+	}
+	return true;
+}
+
+static void await_bookmark(struct kube_watch *watch)
+{
+	struct timeval silence = {.tv_sec = SILENCE_S};
+
+	if (watch->op == REFLECTOR_WATCH && reflector_expects_bookmarks(watch->reflector))
+		event_add(watch->silence, &silence);
+}
+
+static bool on_data(void *arg, const char *bytes, size_t len)
+{
+	struct kube_watch *watch = arg;
+
+	if (watch->ended)
+		return false;
+	if (!watch->split)
+		return keep_body(watch, bytes, len);
+	enum kube_split_error error = kube_split_feed(watch->split, bytes, len);
+	if (error != KUBE_SPLIT_OK && !watch->ended)
+		set_end(watch, REFLECTOR_GARBAGE, kube_split_error_text(error));
+	await_bookmark(watch);
+	watch->shared->peers_touched(watch->shared->arg);
+	return error == KUBE_SPLIT_OK;
+}
+
+static void on_silence(evutil_socket_t fd, short what, void *arg)
+{
+	struct kube_watch *watch = arg;
+
+	(void)fd;
+	(void)what;
+	http_cancel(watch->transfer);
+	watch->transfer = NULL;
+	set_end(watch, REFLECTOR_CUT, "it fell silent");
+	broken(watch);
+}
+
+/* --- sending ------------------------------------------------------------------------------------------ */
+
+static void forget_request(struct kube_watch *watch)
+{
+	kube_split_free(watch->split);
+	watch->split = NULL;
+	free(watch->body);
+	watch->body = NULL;
+	watch->body_len = 0;
+	watch->status = 0;
+	watch->ended = false;
+	watch->detail[0] = '\0';
+}
+
+static struct http_transfer *send_request(struct kube_watch *watch,
+                                          const struct reflector_request *request)
+{
+	const struct kube_target target = {
+	    .kind = watch->kind,
+	    .namespace_ = watch->namespace_,
+	    .selector = watch->selector,
+	    .services = watch->service,
+	};
+	const struct http_events events = {on_status, on_data, on_done, watch};
+	bool list = request->op == REFLECTOR_LIST;
+	char *path = kube_path(&target, request);
+	const struct http_get get = {
+	    .access = watch->shared->access,
+	    .path = path,
+	    .connect_timeout_s = CONNECT_TIMEOUT_S,
+	    .total_timeout_s = list ? LIST_TIMEOUT_S : request->timeout_s + WATCH_GRACE_S,
+	    .own_connection = !list,
+	};
+	struct http_transfer *transfer = path ? http_get(watch->shared->http, &get, &events) : NULL;
+
+	if (transfer)
+		say(watch, REPORT_DEBUG, "GET %s", path);
+	free(path);
+	return transfer;
+}
+
+/* Slices that were forbidden may be allowed by now: they are tried again whenever a
+ * whole LIST is due. */
+static void retry_slices(struct kube_watch *watch, struct reflector_request *request)
+{
+	if (!watch->slices_denied || watch->kind != KUBE_ENDPOINTS ||
+	    request->op != REFLECTOR_LIST || request->continue_token ||
+	    !reflector_synced(watch->reflector))
+		return;
+	read_kind(watch, KUBE_SLICES_V1);
+	reflector_next(watch->reflector, clock_now_ms(), request);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct kube_watch *watch = arg;
+	struct reflector_request request;
+	char error[DETAIL_SIZE] = "out of memory";
+
+	(void)fd;
+	(void)what;
+	forget_request(watch);
+	reflector_next(watch->reflector, clock_now_ms(), &request);
+	retry_slices(watch, &request);
+	watch->op = request.op;
+	watch->later_page = request.continue_token != NULL;
+	if (kube_access_refresh(watch->shared->access, error, sizeof(error)) == 0)
+		watch->transfer = send_request(watch, &request);
+	reflector_sent(watch->reflector, clock_now_ms());
+	if (watch->transfer)
+		return;
+	set_end(watch, REFLECTOR_REFUSED, error);
+	broken(watch);
+}
+
+static void schedule(struct kube_watch *watch, uint64_t extra_ms)
+{
+	struct reflector_request request;
+	uint64_t now = clock_now_ms();
+
+	reflector_next(watch->reflector, now, &request);
+	uint64_t wait = request.not_before_ms > now ? request.not_before_ms - now : 0;
+	struct timeval delay = clock_delay(wait + extra_ms);
+	event_add(watch->timer, &delay);
+}
+
+/* --- life ------------------------------------------------------------------------------------------------ */
+
+static uint32_t reflector_chance(void *arg, uint32_t bound)
+{
+	(void)arg;
+	return chance_below(bound);
+}
+
+static bool copy_text(char **to, const char *from)
+{
+	*to = from ? strdup(from) : NULL;
+	return !from || *to;
+}
+
+struct kube_watch *kube_watch_new(struct kube_shared *shared, unsigned scope,
+                                  const char *namespace_, const char *selector, const char *service)
+{
+	struct kube_watch *watch = calloc(1, sizeof(*watch));
+
+	if (!watch)
+		return NULL;
+	watch->shared = shared;
+	watch->scope = scope;
+	watch->kind = KUBE_SLICES_V1;
+	watch->reflector = reflector_new(reflector_chance, NULL);
+	watch->timer = evtimer_new(shared->base, on_timer, watch);
+	watch->silence = evtimer_new(shared->base, on_silence, watch);
+	if (!copy_text(&watch->namespace_, namespace_) || !copy_text(&watch->selector, selector) ||
+	    !copy_text(&watch->service, service) || !watch->reflector || !watch->timer ||
+	    !watch->silence) {
+		kube_watch_free(watch);
+		return NULL;
+	}
+	schedule(watch, chance_below(START_JITTER_MS));
+	return watch;
+}
+
+void kube_watch_free(struct kube_watch *watch)
+{
+	if (!watch)
+		return;
+	if (watch->transfer)
+		http_cancel(watch->transfer);
+	forget_request(watch);
+	if (watch->timer)
+		event_free(watch->timer);
+	if (watch->silence)
+		event_free(watch->silence);
+	reflector_free(watch->reflector);
+	free(watch->namespace_);
+	free(watch->selector);
+	free(watch->service);
+	free(watch);
+}

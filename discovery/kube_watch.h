@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEPMD_DISCOVERY_KUBE_WATCH_H
+#define KEPMD_DISCOVERY_KUBE_WATCH_H
+
+/* One list+watch: the reflector's requests, sent; their answers, cut, parsed and put
+ * into the peer set; the kind of object chosen by what the server serves and permits:
+ * EndpointSlices v1, v1beta1, Endpoints. */
+
+#include "http.h"
+#include "kube_access.h"
+#include "peerset.h"
+#include "source.h"
+
+struct event_base;
+struct kube_watch;
+
+/* What the watches of one source share; outlives them. */
+struct kube_shared {
+	struct event_base *base;
+	struct kube_access *access;
+	struct http_client *http;
+	struct peerset *peers;
+	struct source_events events;
+	void (*peers_touched)(void *arg); /* peerset_settle has new work, perhaps */
+	void *arg;
+};
+
+/* SCOPE is its own in the peer set.  Either SELECTOR or SERVICE (one name) is set;
+ * strings are copied.  Starts by itself, from the loop.  NULL when memory is out. */
+struct kube_watch *kube_watch_new(struct kube_shared *shared, unsigned scope,
+                                  const char *namespace_, const char *selector,
+                                  const char *service);
+void kube_watch_free(struct kube_watch *watch);
+
+#endif

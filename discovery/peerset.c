@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Without memory for its table uthash would end the process; so it leaves the
+ * item out and says so. */
+#define HASH_NONFATAL_OOM 1
+#define uthash_nonfatal_oom(item) ((item)->hash_add_failed = true)
+#include <uthash.h>
+
+#include "peer_union.h"
+#include "peerset.h"
+
+/* Links: a scope owns its objects, an object its contributions; each of them
+ * points to the member of the union that has its key.  So a changed object leads
+ * to the members it touches and to nothing else. */
+
+struct object {
+	char *name;
+	struct contribution *contributions;
+	size_t n;
+	uint64_t round; /* of its scope when it was put last */
+	UT_hash_handle hh;
+	bool hash_add_failed;
+};
+
+struct scope {
+	unsigned id;
+	uint64_t round; /* counts peerset_replace_begin */
+	struct object *objects;
+	UT_hash_handle hh;
+	bool hash_add_failed;
+};
+
+struct peerset {
+	struct scope *scopes;
+	struct peer_union *peers;
+};
+
+static struct scope *scope_find(const struct peerset *set, unsigned id)
+{
+	struct scope *scope;
+
+	HASH_FIND(hh, set->scopes, &id, sizeof(id), scope);
+	return scope;
+}
+
+static struct scope *scope_get(struct peerset *set, unsigned id)
+{
+	struct scope *scope = scope_find(set, id);
+
+	if (scope)
+		return scope;
+	scope = calloc(1, sizeof(*scope));
+	if (!scope)
+		return NULL;
+	scope->id = id;
+	HASH_ADD(hh, set->scopes, id, sizeof(scope->id), scope);
+	if (!scope->hash_add_failed)
+		return scope;
+	free(scope);
+	return NULL;
+}
+
+static struct object *object_get(struct scope *scope, const char *name)
+{
+	struct object *object;
+
+	HASH_FIND_STR(scope->objects, name, object);
+	if (object)
+		return object;
+	object = calloc(1, sizeof(*object));
+	if (!object)
+		return NULL;
+	object->name = strdup(name);
+	if (object->name)
+		HASH_ADD_KEYPTR(hh, scope->objects, object->name, strlen(object->name), object);
+	if (object->name && !object->hash_add_failed)
+		return object;
+	free(object->name);
+	free(object);
+	return NULL;
+}
+
+static void remove_contributions(struct peerset *set, struct object *object)
+{
+	for (size_t i = 0; i < object->n; i++) {
+		peer_union_remove(set->peers, &object->contributions[i]);
+		peer_clear(&object->contributions[i].peer);
+	}
+	free(object->contributions);
+	object->contributions = NULL;
+	object->n = 0;
+}
+
+static void object_drop(struct peerset *set, struct scope *scope, struct object *object)
+{
+	remove_contributions(set, object);
+	HASH_DEL(scope->objects, object);
+	free(object->name);
+	free(object);
+}
+
+/* Takes over what is in the N > 0 peers, unless it fails. */
+static struct contribution *contributions_new(struct peerset *set, const char *object,
+                                              struct peer *peers, size_t n)
+{
+	struct contribution *made = calloc(n, sizeof(*made));
+
+	if (!made)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		made[i].object = object;
+		made[i].member = peer_union_find(set->peers, peers[i].key);
+		if (!made[i].member) {
+			free(made);
+			return NULL;
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		made[i].peer = peers[i];
+		peers[i] = (struct peer){0};
+	}
+	return made;
+}
+
+static int put_some(struct peerset *set, unsigned id, const char *name, struct peer *peers,
+                    size_t n)
+{
+	struct scope *scope = scope_get(set, id);
+	struct object *object = scope ? object_get(scope, name) : NULL;
+	struct contribution *made;
+
+	if (!object)
+		return -1;
+	/* Even if memory is out below: the object exists, so what it had stays. */
+	object->round = scope->round;
+	made = contributions_new(set, object->name, peers, n);
+	if (!made)
+		return -1;
+	remove_contributions(set, object);
+	for (size_t i = 0; i < n; i++)
+		peer_union_add(set->peers, &made[i]);
+	object->contributions = made;
+	object->n = n;
+	return 0;
+}
+
+static void put_none(struct peerset *set, unsigned id, const char *name)
+{
+	struct scope *scope = scope_find(set, id);
+	struct object *object = NULL;
+
+	if (scope)
+		HASH_FIND_STR(scope->objects, name, object);
+	if (object)
+		object_drop(set, scope, object);
+}
+
+int peerset_put(struct peerset *set, unsigned scope, const char *object, struct peer *peers,
+                size_t n, uint64_t now_ms)
+{
+	int result = 0;
+
+	if (n > 0)
+		result = put_some(set, scope, object, peers, n);
+	else
+		put_none(set, scope, object);
+	for (size_t i = 0; i < n; i++)
+		peer_clear(&peers[i]);
+	if (peer_union_refresh(set->peers, now_ms) != 0)
+		result = -1;
+	return result;
+}
+
+/* Drops the objects of SCOPE that were not put in ROUND. */
+static void drop_others(struct peerset *set, struct scope *scope, uint64_t round)
+{
+	struct object *object, *next;
+
+	HASH_ITER(hh, scope->objects, object, next)
+	{
+		if (object->round != round)
+			object_drop(set, scope, object);
+	}
+}
+
+void peerset_replace_begin(struct peerset *set, unsigned id)
+{
+	struct scope *scope = scope_find(set, id);
+
+	if (scope)
+		scope->round++;
+}
+
+void peerset_replace_end(struct peerset *set, unsigned id, uint64_t now_ms)
+{
+	struct scope *scope = scope_find(set, id);
+
+	if (scope)
+		drop_others(set, scope, scope->round);
+	(void)peer_union_refresh(set->peers, now_ms);
+}
+
+static void drop_all(struct peerset *set, struct scope *scope)
+{
+	drop_others(set, scope, scope->round + 1);
+	HASH_DEL(set->scopes, scope);
+	free(scope);
+}
+
+void peerset_drop_scope(struct peerset *set, unsigned id, uint64_t now_ms)
+{
+	struct scope *scope = scope_find(set, id);
+
+	if (scope)
+		drop_all(set, scope);
+	(void)peer_union_refresh(set->peers, now_ms);
+}
+
+int64_t peerset_settle(struct peerset *set, uint64_t now_ms)
+{
+	return peer_union_settle(set->peers, now_ms);
+}
+
+size_t peerset_count(const struct peerset *set)
+{
+	return peer_union_count(set->peers);
+}
+
+struct peerset *peerset_new(bool prefer_ipv6, peerset_changed_fn *changed, void *arg)
+{
+	struct peerset *set = calloc(1, sizeof(*set));
+
+	if (!set)
+		return NULL;
+	set->peers = peer_union_new(prefer_ipv6, changed, arg);
+	if (set->peers)
+		return set;
+	free(set);
+	return NULL;
+}
+
+void peerset_free(struct peerset *set)
+{
+	struct scope *scope, *next;
+
+	if (!set)
+		return;
+	HASH_ITER(hh, set->scopes, scope, next)
+	{
+		drop_all(set, scope);
+	}
+	peer_union_free(set->peers);
+	free(set);
+}

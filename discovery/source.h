@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEPMD_DISCOVERY_SOURCE_H
+#define KEPMD_DISCOVERY_SOURCE_H
+
+/* The interface between a place that knows peers (Kubernetes) and the daemon.
+ * A source runs on the daemon's event loop, never blocks it, and never takes a
+ * peer away because of an error: a peer goes only when the place itself said
+ * so. */
+
+#include "peer.h"
+
+struct event_base;
+
+enum report_level { REPORT_ERROR, REPORT_WARNING, REPORT_INFO, REPORT_DEBUG };
+
+/* What a source tells.  All pointers passed are borrowed for the call. */
+struct source_events {
+	/* BEFORE is NULL for a new peer, AFTER is NULL for one that is gone. */
+	void (*peer_changed)(void *arg, const struct peer *before, const struct peer *after);
+	/* One line for the log, without a newline.  A source says each state of
+	 * affairs once, not once per retry. */
+	void (*report)(void *arg, enum report_level level, const char *line);
+	void *arg;
+};
+
+/* What a source may need to know; strings are borrowed and must outlive it. */
+struct source_settings {
+	const char *selector;   /* label selector of Services, or NULL */
+	const char *services;   /* comma separated Service names, or NULL */
+	const char *namespaces; /* comma separated, or NULL: the pod's own */
+	const char *kubeconfig; /* path from ERL_EPMD_KUBECONFIG, or NULL */
+};
+
+struct source;
+
+/* A kind of source.  START returns NULL and writes one clear sentence to ERROR
+ * (of ERROR_SIZE bytes) when the settings cannot work; a service that merely is
+ * not there yet is no error.  No peer is told from within START.  STOP frees
+ * everything and tells nothing more. */
+struct source_ops {
+	const char *name;
+	struct source *(*start)(struct event_base *base, const struct source_settings *settings,
+	                        const struct source_events *events, char *error, size_t error_size);
+	void (*stop)(struct source *source);
+};
+
+extern const struct source_ops kubernetes_source;
+
+#endif
