@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "proto/epmd_msg.h"
+#include "sockaddr.h"
+
+/* A server that accepts and never answers must not hold a script for ever. */
+#define ANSWER_TIMEOUT_S 10
+
+/* The longest name that stock sends in a STOP. */
+#define STOP_NAME_MAX 1000
+
+static int dial(const char *host, uint16_t port)
+{
+	struct sockaddr_any address;
+
+	sockaddr_parse(host, port, &address);
+	int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	const struct timeval patience = {.tv_sec = ANSWER_TIMEOUT_S};
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (connect(fd, (const struct sockaddr *)&address.storage, address.len) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int dial_local(uint16_t port)
+{
+	int fd = dial("::1", port);
+
+	return fd >= 0 ? fd : dial("127.0.0.1", port);
+}
+
+/* Reads until LEN bytes are there or the other side has ended.  Returns how many, or
+ * -1. */
+static ssize_t read_up_to(int fd, void *buffer, size_t len)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = read(fd, (char *)buffer + got, len - got);
+		if (n == 0)
+			break;
+		if (n > 0)
+			got += (size_t)n;
+		else if (errno != EINTR)
+			return got ? (ssize_t)got : -1;
+	}
+	return (ssize_t)got;
+}
+
+/* --- NAMES and DUMP ------------------------------------------------------------------ */
+
+static int print_list(int fd, bool silent)
+{
+	char buffer[4096];
+	uint8_t head[4];
+	ssize_t n;
+
+	if (read_up_to(fd, head, sizeof(head)) != (ssize_t)sizeof(head)) {
+		if (!silent)
+			printf("epmd: no response from local epmd\n");
+		return 1;
+	}
+	if (silent)
+		return 0;
+	struct wire_reader in = wire_reader_of(head, sizeof(head));
+	printf("epmd: up and running on port %u with data:\n", wire_get32(&in));
+	while ((n = read_up_to(fd, buffer, sizeof(buffer))) > 0)
+		fwrite(buffer, 1, (size_t)n, stdout);
+	return 0;
+}
+
+/* --- KILL and STOP ------------------------------------------------------------------- */
+
+/* Less came than an answer has.  Stock shows none of it. */
+static int print_unexpected(ssize_t len)
+{
+	if (len < 0)
+		printf("epmd: failed to read answer from local epmd\n");
+	else
+		printf("epmd: local epmd responded with <>\n");
+	return 1;
+}
+
+static int print_kill(int fd)
+{
+	char answer[2];
+	ssize_t n = read_up_to(fd, answer, sizeof(answer));
+
+	if (n != (ssize_t)sizeof(answer))
+		return print_unexpected(n);
+	if (memcmp(answer, "OK", sizeof(answer)) == 0) {
+		printf("Killed\n");
+		return 0;
+	}
+	printf("Killing not allowed - living nodes in database.\n");
+	return 1;
+}
+
+static int print_stop(int fd)
+{
+	char answer[7];
+	ssize_t n = read_up_to(fd, answer, sizeof(answer));
+
+	if (n != (ssize_t)sizeof(answer))
+		return print_unexpected(n);
+	printf("%.*s\n", (int)n, answer);
+	return 0;
+}
+
+/* --- all ------------------------------------------------------------------------------ */
+
+static size_t encode_request(const struct options *options, uint8_t *buffer, size_t size)
+{
+	static const enum epmd_code codes[] = {
+	    [COMMAND_NAMES] = EPMD_NAMES_REQ, [COMMAND_STARTED] = EPMD_NAMES_REQ,
+	    [COMMAND_DUMP] = EPMD_DUMP_REQ,   [COMMAND_KILL] = EPMD_KILL_REQ,
+	    [COMMAND_STOP] = EPMD_STOP_REQ,
+	};
+	struct epmd_request request = {.code = codes[options->command]};
+
+	if (options->command == COMMAND_STOP)
+		request.name = (struct wire_bytes){(const uint8_t *)options->stop_name,
+		                                   strlen(options->stop_name)};
+	return epmd_request_encode(&request, buffer, size);
+}
+
+static int print_answer(const struct options *options, int fd)
+{
+	switch (options->command) {
+	case COMMAND_KILL:
+		return print_kill(fd);
+	case COMMAND_STOP:
+		return print_stop(fd);
+	default:
+		return print_list(fd, options->command == COMMAND_STARTED);
+	}
+}
+
+int client_run(const struct options *options)
+{
+	uint8_t request[EPMD_REQUEST_MAX];
+	size_t len = encode_request(options, request, sizeof(request));
+
+	if (len == 0 ||
+	    (options->command == COMMAND_STOP && strlen(options->stop_name) > STOP_NAME_MAX)) {
+		printf("epmd: Name too long!\n");
+		return 1;
+	}
+	int fd = dial_local(options->port);
+	if (fd < 0) {
+		if (options->command != COMMAND_STARTED)
+			fprintf(stderr, "epmd: Cannot connect to local epmd\n");
+		return 1;
+	}
+	int status = 1;
+	if (send(fd, request, len, MSG_NOSIGNAL) == (ssize_t)len)
+		status = print_answer(options, fd);
+	else
+		printf("epmd: Can't write to epmd\n");
+	close(fd);
+	return fflush(stdout) == 0 ? status : 1;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEPMD_EPMD_CLIENT_H
+#define KEPMD_EPMD_CLIENT_H
+
+/* The commands that ask a running epmd: -names, -started, -dump, -kill, -stop.
+ * Output and exit status are stock epmd's (OTP 25), which scripts rely on. */
+
+#include "options.h"
+
+/* Runs OPTIONS->command and returns the exit status. */
+int client_run(const struct options *options);
+
+#endif

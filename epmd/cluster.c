@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cluster.h"
+#include "proto/nodename.h"
+
+#define DEFAULT_DOMAIN "cluster.local"
+
+/* The longest name of a Service's port (Kubernetes API, ServicePort.name: a DNS
+ * label). */
+#define PORT_NAME_MAX 63
+
+struct judge {
+	const struct options *options;
+	struct cluster *cluster;
+	char *error;
+	size_t error_size;
+};
+
+static const char *setting(const struct judge *judge, enum setting which)
+{
+	return judge->options->settings[which];
+}
+
+/* Says that setting WHICH has a wrong value, and what would be right. */
+static int wrong(const struct judge *judge, enum setting which, const char *mend)
+{
+	snprintf(judge->error, judge->error_size, "%s=%s %s", options_setting_variable(which),
+	         setting(judge, which), mend);
+	return -1;
+}
+
+static int read_source(const struct judge *judge)
+{
+	static const struct source_ops *const sources[] = {&kubernetes_source};
+	const char *text = setting(judge, SETTING_DISCOVERY);
+
+	if (!text || strcmp(text, "none") == 0)
+		return 0;
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
+		if (strcmp(text, sources[i]->name) == 0)
+			judge->cluster->source = sources[i];
+	if (!judge->cluster->source)
+		return wrong(judge, SETTING_DISCOVERY,
+		             "is no known source of peers: give none or kubernetes");
+	return 0;
+}
+
+static int read_target(const struct judge *judge)
+{
+	struct source_settings *settings = &judge->cluster->source_settings;
+
+	settings->selector = setting(judge, SETTING_SELECTOR);
+	settings->services = setting(judge, SETTING_SERVICE);
+	settings->namespaces = setting(judge, SETTING_NAMESPACE);
+	settings->kubeconfig = setting(judge, SETTING_KUBECONFIG);
+	if (!judge->cluster->source)
+		return 0;
+	if (settings->selector && settings->services)
+		return wrong(judge, SETTING_SELECTOR,
+		             "and ERL_EPMD_SERVICE exclude each other: unset one of them");
+	if (!settings->selector && !settings->services)
+		return wrong(judge, SETTING_DISCOVERY,
+		             "needs to know the Services whose endpoints are peers: set "
+		             "ERL_EPMD_SELECTOR to their labels (app=sample) or ERL_EPMD_SERVICE "
+		             "to their name");
+	return 0;
+}
+
+static int read_names_shown(const struct judge *judge)
+{
+	static const char *const words[] = {
+	    [NAMES_SHOWN_LOCAL] = "local", [NAMES_SHOWN_NONE] = "none", [NAMES_SHOWN_ALL] = "all"};
+	const char *text = setting(judge, SETTING_NAMES);
+
+	for (size_t i = 0; text && i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(text, words[i]) == 0) {
+			judge->cluster->names_shown = (enum names_shown)i;
+			return 0;
+		}
+	}
+	return text ? wrong(judge, SETTING_NAMES, "is wrong: give local, none or all") : 0;
+}
+
+/* The node name of the release that we belong to: mix exports RELEASE_NODE; relx
+ * NAME, a word that others use too, so only next to RELEASE_NAME.  Either may lack
+ * its host part. */
+static const char *release_node(void)
+{
+	const char *name = getenv("RELEASE_NODE");
+
+	if ((!name || !*name) && getenv("RELEASE_NAME"))
+		name = getenv("NAME");
+	return name && *name ? name : NULL;
+}
+
+static int read_peername(const struct judge *judge)
+{
+	struct peername_rule *rule = &judge->cluster->peername;
+	const char *domain = setting(judge, SETTING_CLUSTER_DOMAIN);
+	const char *mode = setting(judge, SETTING_HOST_MODE);
+	const char *node = release_node();
+	struct nodename halves;
+
+	rule->domain = domain ? domain : DEFAULT_DOMAIN;
+	if (mode && !peername_mode_parse(mode, &rule->mode))
+		return wrong(judge, SETTING_HOST_MODE, "is wrong: give ip, dns or hostname");
+	if (!mode && node && nodename_split(node, &halves))
+		rule->mode = peername_mode_of(halves.host, rule->domain);
+	return 0;
+}
+
+/* Cuts the comma separated LIST (changed) into BASENAMES; false when one of them
+ * cannot be an alive name. */
+static bool cut_basenames(char *list, char **basenames)
+{
+	char *name;
+
+	while ((name = strsep(&list, ", "))) {
+		if (!*name)
+			continue;
+		if (!nodename_alive_ok(name))
+			return false;
+		*basenames++ = name;
+	}
+	return true;
+}
+
+static int set_basenames(const struct judge *judge, const char *text, size_t len)
+{
+	struct cluster *cluster = judge->cluster;
+
+	cluster->strings = strndup(text, len);
+	cluster->basenames = calloc(len / 2 + 2, sizeof(*cluster->basenames));
+	if (!cluster->strings || !cluster->basenames) {
+		snprintf(judge->error, judge->error_size, "out of memory");
+		return -1;
+	}
+	if (!cut_basenames(cluster->strings, cluster->basenames) || !cluster->basenames[0])
+		return 1;
+	return 0;
+}
+
+static int read_basenames(const struct judge *judge)
+{
+	const char *text = setting(judge, SETTING_BASENAME);
+	const char *node = release_node();
+	int result = 0;
+
+	if (text && strcmp(text, "*") == 0)
+		judge->cluster->every_basename = true;
+	else if (text)
+		result = set_basenames(judge, text, strlen(text));
+	else if (node && judge->cluster->source)
+		result = set_basenames(judge, node, strcspn(node, "@"));
+	if (result <= 0)
+		return result;
+	if (text)
+		return wrong(judge, SETTING_BASENAME,
+		             "is wrong: give names without a host, separated by commas, or *");
+	snprintf(judge->error, judge->error_size,
+	         "the release's node name %s has no usable name before the @: set "
+	         "ERL_EPMD_BASENAME to the name that peers have there",
+	         node);
+	return -1;
+}
+
+static bool is_port_name(const char *text)
+{
+	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+	return len >= 1 && len <= PORT_NAME_MAX && text[len] == '\0';
+}
+
+static int read_dist(const struct judge *judge)
+{
+	const char *text = setting(judge, SETTING_DIST);
+
+	if (!text)
+		return 0;
+	if (text[strspn(text, "0123456789")] != '\0') {
+		judge->cluster->dist_name = text;
+		return is_port_name(text) ? 0
+		                          : wrong(judge, SETTING_DIST,
+		                                  "is wrong: give a port number or the name of an "
+		                                  "endpoint port");
+	}
+	unsigned long port = strtoul(text, NULL, 10);
+	if (port < 1 || port > UINT16_MAX)
+		return wrong(judge, SETTING_DIST, "is no port: give a number from 1 to 65535");
+	judge->cluster->dist_port = (uint16_t)port;
+	return 0;
+}
+
+int cluster_read(const struct options *options, struct cluster *cluster, char *error,
+                 size_t error_size)
+{
+	static int (*const readers[])(const struct judge *) = {
+	    read_source, read_target, read_names_shown, read_peername, read_basenames, read_dist,
+	};
+	const struct judge judge = {options, cluster, error, error_size};
+
+	*cluster = (struct cluster){0};
+	for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
+		if (readers[i](&judge) == 0)
+			continue;
+		cluster_clear(cluster);
+		return -1;
+	}
+	return 0;
+}
+
+void cluster_clear(struct cluster *cluster)
+{
+	free(cluster->strings);
+	free(cluster->basenames);
+	*cluster = (struct cluster){0};
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <event2/event.h>
+
+#include "cluster.h"
+#include "daemon.h"
+#include "daemonize.h"
+#include "listener.h"
+#include "log.h"
+#include "peers.h"
+#include "server.h"
+#include "service.h"
+
+#define ERROR_SIZE 512
+
+struct daemon {
+	const struct options *options;
+	struct cluster cluster;
+	char setting_error[ERROR_SIZE]; /* under -daemon: what is wrong with a setting */
+	struct event_base *base;
+	struct event *terminate;
+	struct event *interrupt;
+	struct server *server;
+	struct peers *peers;
+	struct source *source;
+};
+
+/* --- the port ---------------------------------------------------------------------------- */
+
+static bool wants_discovery(const struct options *options)
+{
+	const char *discovery = options->settings[SETTING_DISCOVERY];
+
+	return discovery && strcmp(discovery, "none") != 0;
+}
+
+static int port_taken(const struct options *options)
+{
+	if (options->debug && !options->daemon)
+		fprintf(stderr, "epmd: there is already an epmd running at port %u\n",
+		        options->port);
+	if (options->daemon || !wants_discovery(options))
+		return 0;
+	fprintf(stderr,
+	        "epmd: port %u is taken, so this epmd would discover for nobody: most likely a "
+	        "node started its own epmd first; start the node with \"-start_epmd false\", or "
+	        "end the other epmd\n",
+	        options->port);
+	return 1;
+}
+
+static enum listener_result take_passed_sockets(struct listener_set *set, int *status)
+{
+	int first, n = service_sockets(&first);
+
+	if (n > 0 && listener_adopt(first, (size_t)n, set) == 0)
+		return LISTENER_OPEN;
+	fprintf(stderr, "epmd: -systemd: %s: start epmd.socket, or leave -systemd out\n",
+	        n > 0 ? "the sockets passed cannot be used" : "systemd provides no sockets");
+	*status = 1;
+	return LISTENER_FAILED;
+}
+
+/* Returns LISTENER_OPEN, or sets *STATUS to the exit status. */
+static enum listener_result open_port(const struct options *options, struct listener_set *set,
+                                      int *status)
+{
+	char error[ERROR_SIZE];
+
+	if (options->systemd)
+		return take_passed_sockets(set, status);
+	enum listener_result result =
+	    listener_open(options->addresses, options->port, set, error, sizeof(error));
+	if (result == LISTENER_TAKEN) {
+		*status = port_taken(options);
+	} else if (result == LISTENER_FAILED) {
+		fprintf(stderr, "epmd: %s\n", error);
+		*status = 1;
+	}
+	return result;
+}
+
+/* --- the log ----------------------------------------------------------------------------- */
+
+/* Where and how much to log.  Returns 0, or -1 with ERROR. */
+static int set_log(const struct options *options, char *error, size_t error_size)
+{
+	const char *where = options->settings[SETTING_LOG];
+	const char *level_text = options->settings[SETTING_LOG_LEVEL];
+	enum log_level level = options->debug             ? LOG_LEVEL_DEBUG
+	                       : wants_discovery(options) ? LOG_LEVEL_INFO
+	                                                  : LOG_LEVEL_WARNING;
+
+	if (level_text && !log_level_parse(level_text, &level)) {
+		snprintf(error, error_size, "%s=%s is wrong: give error, warning, info or debug",
+		         options_setting_variable(SETTING_LOG_LEVEL), level_text);
+		return -1;
+	}
+	log_set_level(level);
+	if (!where) {
+		if (options->daemon)
+			log_open_daemon();
+	} else if (strcmp(where, "syslog") == 0) {
+		log_open_syslog();
+	} else if (strcmp(where, "stderr") != 0 && log_open_file(where) < 0) {
+		snprintf(error, error_size,
+		         "%s=%s cannot be opened: %s: give stderr, syslog or a path that can be "
+		         "written",
+		         options_setting_variable(SETTING_LOG), where, strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+static void warn_unknown(void *arg, const char *variable, const char *like)
+{
+	(void)arg;
+	if (like)
+		log_warning("%s is no setting that epmd knows: did you mean %s?", variable, like);
+	else
+		log_warning("%s is no setting that epmd knows: unset it (epmd -h lists them)",
+		            variable);
+}
+
+/* --- settings ------------------------------------------------------------------------------ */
+
+/* A wrong setting ends a foreground start.  Under -daemon it must not keep erl from
+ * booting: the daemon then serves as stock would, and says why. */
+static int read_settings(struct daemon *daemon)
+{
+	const struct options *options = daemon->options;
+	char *error = daemon->setting_error;
+
+	error[0] = '\0';
+	if (set_log(options, error, ERROR_SIZE) < 0) {
+		if (options->daemon)
+			log_open_daemon();
+	} else if (cluster_read(options, &daemon->cluster, error, ERROR_SIZE) == 0) {
+		return 0;
+	}
+	if (options->daemon)
+		return 0;
+	fprintf(stderr, "epmd: %s\n", error);
+	return -1;
+}
+
+/* --- discovery ------------------------------------------------------------------------------ */
+
+static void on_peer_changed(void *arg, const struct peer *before, const struct peer *after)
+{
+	const struct daemon *daemon = arg;
+
+	peers_changed(daemon->peers, before, after);
+}
+
+static void on_report(void *arg, enum report_level level, const char *line)
+{
+	static const enum log_level levels[] = {
+	    [REPORT_ERROR] = LOG_LEVEL_ERROR,
+	    [REPORT_WARNING] = LOG_LEVEL_WARNING,
+	    [REPORT_INFO] = LOG_LEVEL_INFO,
+	    [REPORT_DEBUG] = LOG_LEVEL_DEBUG,
+	};
+
+	(void)arg;
+	log_at(levels[level], "%s", line);
+}
+
+/* Returns 0, or -1 when a foreground start must end. */
+static int start_discovery(struct daemon *daemon)
+{
+	const struct source_ops *ops = daemon->cluster.source;
+	const struct source_events events = {
+	    .peer_changed = on_peer_changed, .report = on_report, .arg = daemon};
+	char error[ERROR_SIZE] = "out of memory";
+
+	if (!ops)
+		return 0;
+	daemon->peers = peers_new(daemon->base, server_registry(daemon->server), &daemon->cluster,
+	                          daemon->options->port);
+	if (daemon->peers)
+		daemon->source = ops->start(daemon->base, &daemon->cluster.source_settings, &events,
+		                            error, sizeof(error));
+	if (daemon->source)
+		return 0;
+	log_error("discovery is off: %s", error);
+	return daemon->options->daemon ? 0 : -1;
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+static void on_signal(evutil_socket_t signal, short what, void *arg)
+{
+	const struct daemon *daemon = arg;
+
+	(void)what;
+	log_info("signal %d: ending", (int)signal);
+	event_base_loopbreak(daemon->base);
+}
+
+/* Each client is a descriptor; take all that we may have. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static struct event *watch_signal(struct daemon *daemon, int signal)
+{
+	struct event *event = evsignal_new(daemon->base, signal, on_signal, daemon);
+
+	if (event && event_add(event, NULL) < 0) {
+		event_free(event);
+		event = NULL;
+	}
+	return event;
+}
+
+static int set_up(struct daemon *daemon, const struct listener_set *set)
+{
+	daemon->base = event_base_new();
+	if (!daemon->base)
+		return -1;
+	daemon->terminate = watch_signal(daemon, SIGTERM);
+	daemon->interrupt = watch_signal(daemon, SIGINT);
+	daemon->server =
+	    server_new(daemon->base, daemon->options, set, daemon->cluster.names_shown);
+	return daemon->terminate && daemon->interrupt && daemon->server ? 0 : -1;
+}
+
+static void tear_down(struct daemon *daemon)
+{
+	if (daemon->source)
+		daemon->cluster.source->stop(daemon->source);
+	peers_free(daemon->peers);
+	server_free(daemon->server);
+	if (daemon->terminate)
+		event_free(daemon->terminate);
+	if (daemon->interrupt)
+		event_free(daemon->interrupt);
+	if (daemon->base)
+		event_base_free(daemon->base);
+	cluster_clear(&daemon->cluster);
+}
+
+static int serve(struct daemon *daemon, struct listener_set *set)
+{
+	if (set_up(daemon, set) < 0) {
+		if (!daemon->server)
+			listener_close(set);
+		log_error("cannot start: %s", strerror(errno));
+		return 1;
+	}
+	if (daemon->setting_error[0])
+		log_error("discovery is off: %s", daemon->setting_error);
+	options_each_unknown(warn_unknown, NULL);
+	if (start_discovery(daemon) < 0)
+		return 1;
+	if (daemon->options->systemd && service_notify("READY=1") < 0)
+		log_warning("systemd cannot be told that epmd is ready: %s", strerror(errno));
+	log_debug("serving port %u", daemon->options->port);
+	event_base_dispatch(daemon->base);
+	return 0;
+}
+
+int daemon_run(const struct options *options)
+{
+	struct daemon daemon = {.options = options};
+	struct listener_set set;
+	int status = 1;
+
+	if (options->daemon && !options->systemd)
+		daemonize_close_inherited();
+	if (open_port(options, &set, &status) != LISTENER_OPEN)
+		return status;
+	if (read_settings(&daemon) < 0) {
+		listener_close(&set);
+		return 1;
+	}
+	if (options->daemon && daemonize() < 0) {
+		fprintf(stderr, "epmd: cannot go into the background: %s\n", strerror(errno));
+		listener_close(&set);
+		cluster_clear(&daemon.cluster);
+		return 1;
+	}
+	raise_descriptor_limit();
+	status = serve(&daemon, &set);
+	tear_down(&daemon);
+	return status;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEPMD_EPMD_LOG_H
+#define KEPMD_EPMD_LOG_H
+
+/* The daemon's log: one line per decision, said by whoever decides.  A line may
+ * be lost, never waited for: no call here blocks or raises SIGPIPE. */
+
+#include <stdbool.h>
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+enum log_target {
+	LOG_TO_STDERR, /* foreground */
+	LOG_TO_SYSLOG, /* -daemon on a host */
+	LOG_TO_FILE,   /* a path; for -daemon in a container /proc/1/fd/2 */
+	LOG_TO_NOWHERE
+};
+
+/* Lines above LEVEL are dropped.  The first state is stderr and warnings. */
+void log_set_level(enum log_level level);
+
+/* "error", "warning", "info" or "debug"; false for anything else. */
+bool log_level_parse(const char *text, enum log_level *level);
+
+/* Writes to the file PATH from now on, opened for appending and without
+ * blocking.  Returns 0, or -1 with errno set and the target unchanged. */
+int log_open_file(const char *path);
+
+/* Where `epmd -daemon` logs unless told otherwise: syslog where there is one,
+ * else PID 1's stderr, which is what `kubectl logs` shows, else nowhere. */
+void log_open_daemon(void);
+
+/* Syslog, under the name "epmd". */
+void log_open_syslog(void);
+
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_at(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

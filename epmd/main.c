@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "client.h"
+#include "daemon.h"
+#include "options.h"
+
+static int run(const struct options *options)
+{
+	switch (options->command) {
+	case COMMAND_SERVE:
+		return daemon_run(options);
+	case COMMAND_HELP:
+		options_print_usage(stdout);
+		return 0;
+	case COMMAND_VERSION:
+		printf("%s %s\n", PACKAGE_NAME, PACKAGE_VERSION);
+		return 0;
+	default:
+		return client_run(options);
+	}
+}
+
+int main(int argc, char *argv[])
+{
+	struct options options;
+	char error[512];
+
+	/* A peer that is gone shows in what write(2) returns. */
+	signal(SIGPIPE, SIG_IGN);
+	switch (options_read(argc, argv, &options, error, sizeof(error))) {
+	case OPTIONS_OK:
+		return run(&options);
+	case OPTIONS_WRONG:
+		fprintf(stderr, "epmd: %s\n", error);
+		return 1;
+	case OPTIONS_USAGE:
+		break;
+	}
+	if (error[0])
+		fprintf(stderr, "epmd: %s\n", error);
+	options_print_usage(stderr);
+	return 1;
+}

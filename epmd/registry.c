@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Without memory for its table uthash would end the process; so it leaves the
+ * entry out and says so, and one registration is refused instead. */
+#define HASH_NONFATAL_OOM 1
+#define uthash_nonfatal_oom(entry) ((entry)->hash_add_failed = true)
+#include <uthash.h>
+#include <utlist.h>
+
+#include "registry.h"
+
+#define CREATION_MIN 4u
+
+/* NODE's name and extra stand behind the struct, in one allocation. */
+struct local_node {
+	struct epmd_node node;
+	uint32_t creation;
+	int fd;
+	void *owner; /* NULL: released */
+	struct local_node *prev, *next;
+	UT_hash_handle hh;
+	bool hash_add_failed;
+	uint8_t bytes[];
+};
+
+struct discovered_node {
+	struct epmd_node node;
+	const void *owner;
+	UT_hash_handle hh;
+	bool hash_add_failed;
+	uint8_t bytes[];
+};
+
+struct registry {
+	struct local_node *by_name;  /* registered and released */
+	struct local_node *locals;   /* registered, the newest first */
+	struct local_node *released; /* the oldest first */
+	size_t n_locals;
+	size_t n_released;
+	size_t released_max;
+	struct discovered_node *discovered; /* uthash keeps the order of insertion */
+	registry_changed_fn *changed;
+	void *changed_arg;
+};
+
+struct registry *registry_new(size_t released_max)
+{
+	struct registry *registry = calloc(1, sizeof(*registry));
+
+	if (registry)
+		registry->released_max = released_max;
+	return registry;
+}
+
+void registry_free(struct registry *registry)
+{
+	struct local_node *local, *next_local;
+	struct discovered_node *found, *next_found;
+
+	if (!registry)
+		return;
+	HASH_ITER (hh, registry->by_name, local, next_local) {
+		HASH_DEL(registry->by_name, local);
+		free(local);
+	}
+	HASH_ITER (hh, registry->discovered, found, next_found) {
+		HASH_DEL(registry->discovered, found);
+		free(found);
+	}
+	free(registry);
+}
+
+void registry_on_change(struct registry *registry, registry_changed_fn *changed, void *arg)
+{
+	registry->changed = changed;
+	registry->changed_arg = arg;
+}
+
+static void tell_change(const struct registry *registry)
+{
+	if (registry->changed)
+		registry->changed(registry->changed_arg);
+}
+
+/* Copies FROM with its name and extra into TO, whose bytes are at BYTES. */
+static void copy_node(struct epmd_node *to, uint8_t *bytes, const struct epmd_node *from)
+{
+	*to = *from;
+	if (from->name.len)
+		memcpy(bytes, from->name.at, from->name.len);
+	if (from->extra.len)
+		memcpy(bytes + from->name.len, from->extra.at, from->extra.len);
+	to->name.at = bytes;
+	to->extra.at = bytes + from->name.len;
+}
+
+static size_t node_bytes(const struct epmd_node *node)
+{
+	return node->name.len + node->extra.len;
+}
+
+/* --- local nodes ------------------------------------------------------------- */
+
+static struct local_node *find_local(const struct registry *registry, struct wire_bytes name)
+{
+	struct local_node *local;
+
+	HASH_FIND(hh, registry->by_name, name.at, name.len, local);
+	return local;
+}
+
+static void forget_released(struct registry *registry, struct local_node *local)
+{
+	DL_DELETE(registry->released, local);
+	registry->n_released--;
+	HASH_DEL(registry->by_name, local);
+	free(local);
+}
+
+static struct local_node *new_local(const struct epmd_node *node, uint32_t creation)
+{
+	struct local_node *local = calloc(1, sizeof(*local) + node_bytes(node));
+
+	if (!local)
+		return NULL;
+	copy_node(&local->node, local->bytes, node);
+	local->creation = creation < CREATION_MIN ? CREATION_MIN : creation;
+	return local;
+}
+
+enum registry_result registry_register(struct registry *registry, const struct epmd_node *node,
+                                       int fd, void *owner, uint32_t clock_s,
+                                       struct local_node **result)
+{
+	struct local_node *old = find_local(registry, node->name);
+
+	if (old && old->owner)
+		return REGISTRY_TAKEN;
+
+	struct local_node *local = new_local(node, old ? old->creation + 1 : clock_s);
+	if (!local)
+		return REGISTRY_NO_MEMORY;
+	if (old)
+		forget_released(registry, old);
+	else if (registry->n_released >= registry->released_max)
+		forget_released(registry, registry->released);
+	HASH_ADD_KEYPTR(hh, registry->by_name, local->node.name.at, local->node.name.len, local);
+	if (local->hash_add_failed) {
+		free(local);
+		return REGISTRY_NO_MEMORY;
+	}
+	local->fd = fd;
+	local->owner = owner;
+	DL_PREPEND(registry->locals, local);
+	registry->n_locals++;
+	*result = local;
+	tell_change(registry);
+	return REGISTRY_OK;
+}
+
+void registry_release(struct registry *registry, struct local_node *local)
+{
+	DL_DELETE(registry->locals, local);
+	registry->n_locals--;
+	local->owner = NULL;
+	DL_APPEND(registry->released, local);
+	registry->n_released++;
+	if (registry->n_released > registry->released_max)
+		forget_released(registry, registry->released);
+	tell_change(registry);
+}
+
+uint32_t registry_creation(const struct local_node *local)
+{
+	return local->creation;
+}
+
+void *registry_owner(const struct registry *registry, struct wire_bytes name)
+{
+	const struct local_node *local = find_local(registry, name);
+
+	return local ? local->owner : NULL;
+}
+
+size_t registry_local_count(const struct registry *registry)
+{
+	return registry->n_locals;
+}
+
+static void show_all(const struct local_node *list, registry_local_fn *fn, void *arg)
+{
+	for (const struct local_node *local = list; local; local = local->next) {
+		struct local_view view = {local->node, local->fd, local->owner != NULL};
+		fn(arg, &view);
+	}
+}
+
+void registry_each_local(const struct registry *registry, bool released, registry_local_fn *fn,
+                         void *arg)
+{
+	show_all(registry->locals, fn, arg);
+	if (released)
+		show_all(registry->released, fn, arg);
+}
+
+/* --- discovered nodes -------------------------------------------------------- */
+
+static struct discovered_node *find_discovered(const struct registry *registry,
+                                               struct wire_bytes name)
+{
+	struct discovered_node *found;
+
+	HASH_FIND(hh, registry->discovered, name.at, name.len, found);
+	return found;
+}
+
+static bool same_shape(const struct epmd_node *a, const struct epmd_node *b)
+{
+	return a->extra.len == b->extra.len && a->name.len == b->name.len;
+}
+
+int registry_put_discovered(struct registry *registry, const struct epmd_node *node,
+                            const void *owner)
+{
+	struct discovered_node *old = find_discovered(registry, node->name);
+
+	if (old && same_shape(&old->node, node)) {
+		copy_node(&old->node, old->bytes, node);
+		old->owner = owner;
+		return 0;
+	}
+	struct discovered_node *added = calloc(1, sizeof(*added) + node_bytes(node));
+	if (!added)
+		return -1;
+	copy_node(&added->node, added->bytes, node);
+	added->owner = owner;
+	if (old) {
+		HASH_DEL(registry->discovered, old);
+		free(old);
+	}
+	HASH_ADD_KEYPTR(hh, registry->discovered, added->node.name.at, added->node.name.len, added);
+	if (added->hash_add_failed) {
+		free(added);
+		return -1;
+	}
+	return 0;
+}
+
+void registry_remove_discovered(struct registry *registry, struct wire_bytes name,
+                                const void *owner)
+{
+	struct discovered_node *found = find_discovered(registry, name);
+
+	if (!found || found->owner != owner)
+		return;
+	HASH_DEL(registry->discovered, found);
+	free(found);
+}
+
+void registry_each_discovered(const struct registry *registry, registry_discovered_fn *fn,
+                              void *arg)
+{
+	for (const struct discovered_node *found = registry->discovered; found;
+	     found = found->hh.next)
+		fn(arg, &found->node);
+}
+
+/* --- both --------------------------------------------------------------------- */
+
+const struct epmd_node *registry_find(const struct registry *registry, struct wire_bytes name)
+{
+	const struct local_node *local = find_local(registry, name);
+
+	if (local && local->owner)
+		return &local->node;
+	const struct discovered_node *found = find_discovered(registry, name);
+	return found ? &found->node : NULL;
+}

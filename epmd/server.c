@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include <event2/event.h>
+
+#include "log.h"
+#include "server.h"
+
+struct server {
+	struct event_base *base;
+	struct request_context context;
+	struct conn_pool *conns;
+	struct listener *listener;
+};
+
+static void on_request(void *arg, struct conn *conn, const struct epmd_request *request,
+                       struct conn_reply *reply)
+{
+	const struct server *server = arg;
+
+	request_handle(&server->context, conn, request, reply);
+}
+
+static void on_bad_request(void *arg, struct conn *conn, enum epmd_decode why)
+{
+	(void)arg;
+	log_info("%s: %s: closed", conn_text(conn), epmd_decode_text(why));
+}
+
+static void on_released(void *arg, struct conn *conn)
+{
+	const struct server *server = arg;
+
+	request_released(&server->context, conn);
+}
+
+static void on_quit(void *arg)
+{
+	const struct server *server = arg;
+
+	event_base_loopbreak(server->base);
+}
+
+static void on_accepted(void *arg, int fd)
+{
+	const struct server *server = arg;
+
+	conn_accept(server->conns, fd);
+}
+
+static bool on_starved(void *arg)
+{
+	const struct server *server = arg;
+	bool freed = conn_pool_shed(server->conns);
+
+	log_warning("out of descriptors: %s",
+	            freed ? "the oldest idle connection was closed"
+	                  : "no connection is accepted for now (raise the limit, see ulimit -n)");
+	return freed;
+}
+
+struct server *server_new(struct event_base *base, const struct options *options,
+                          const struct listener_set *listeners, enum names_shown names_shown)
+{
+	const struct conn_settings conn_settings = {
+	    .idle_s = options->packet_timeout_s,
+	    .delay_accept_s = options->delay_accept_s,
+	    .delay_write_s = options->delay_write_s,
+	};
+	struct server *server = calloc(1, sizeof(*server));
+
+	if (!server)
+		return NULL;
+	const struct conn_events conn_events = {
+	    .request = on_request,
+	    .bad_request = on_bad_request,
+	    .released = on_released,
+	    .quit = on_quit,
+	    .arg = server,
+	};
+	server->base = base;
+	server->context = (struct request_context){
+	    .registry =
+		registry_new(options->debug ? REGISTRY_RELEASED_MAX_DEBUG : REGISTRY_RELEASED_MAX),
+	    .port = options->port,
+	    .relaxed = options->relaxed,
+	    .names_shown = names_shown,
+	};
+	server->conns = conn_pool_new(base, &conn_settings, &conn_events);
+	if (server->context.registry && server->conns)
+		server->listener = listener_serve(base, listeners, on_accepted, on_starved, server);
+	if (server->listener)
+		return server;
+	server_free(server);
+	return NULL;
+}
+
+void server_free(struct server *server)
+{
+	if (!server)
+		return;
+	listener_free(server->listener);
+	conn_pool_free(server->conns);
+	registry_free(server->context.registry);
+	free(server);
+}
+
+struct registry *server_registry(struct server *server)
+{
+	return server->context.registry;
+}

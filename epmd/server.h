@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEPMD_EPMD_SERVER_H
+#define KEPMD_EPMD_SERVER_H
+
+/* The epmd server: listening sockets, connections, registry and requests put
+ * together on one event loop. */
+
+#include "listener.h"
+#include "options.h"
+#include "request.h"
+
+struct event_base;
+struct server;
+
+/* Serves the sockets of LISTENERS, which it takes over when it succeeds.  NULL when memory is
+ * out.  CONN_QUIT ends the loop of BASE. */
+struct server *server_new(struct event_base *base, const struct options *options,
+                          const struct listener_set *listeners, enum names_shown names_shown);
+void server_free(struct server *server);
+
+struct registry *server_registry(struct server *server);
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sockaddr.h"
+
+static struct sockaddr_any from_v4(struct in_addr host, uint16_t port)
+{
+	struct sockaddr_any address = {.len = sizeof(struct sockaddr_in)};
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = host};
+
+	memcpy(&address.storage, &in, sizeof(in));
+	return address;
+}
+
+static struct sockaddr_any from_v6(struct in6_addr host, uint16_t port)
+{
+	struct sockaddr_any address = {.len = sizeof(struct sockaddr_in6)};
+	struct sockaddr_in6 in6 = {
+	    .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = host};
+
+	memcpy(&address.storage, &in6, sizeof(in6));
+	return address;
+}
+
+/* Copies, for the storage may not be read through another type. */
+static struct sockaddr_in as_v4(const struct sockaddr_any *address)
+{
+	struct sockaddr_in in;
+
+	memcpy(&in, &address->storage, sizeof(in));
+	return in;
+}
+
+static struct sockaddr_in6 as_v6(const struct sockaddr_any *address)
+{
+	struct sockaddr_in6 in6;
+
+	memcpy(&in6, &address->storage, sizeof(in6));
+	return in6;
+}
+
+bool sockaddr_parse(const char *text, uint16_t port, struct sockaddr_any *address)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (inet_pton(AF_INET, text, &v4) == 1)
+		*address = from_v4(v4, port);
+	else if (inet_pton(AF_INET6, text, &v6) == 1)
+		*address = from_v6(v6, port);
+	else
+		return false;
+	return true;
+}
+
+struct sockaddr_any sockaddr_wildcard(int family, uint16_t port)
+{
+	struct in_addr any = {.s_addr = htonl(INADDR_ANY)};
+
+	return family == AF_INET ? from_v4(any, port) : from_v6(in6addr_any, port);
+}
+
+bool sockaddr_is_loopback(const struct sockaddr_any *address)
+{
+	if (address->storage.ss_family == AF_INET)
+		return ntohl(as_v4(address).sin_addr.s_addr) >> 24 == 127;
+	if (address->storage.ss_family != AF_INET6)
+		return false;
+	struct in6_addr host = as_v6(address).sin6_addr;
+	return IN6_IS_ADDR_LOOPBACK(&host) ||
+	       (IN6_IS_ADDR_V4MAPPED(&host) && host.s6_addr[12] == 127);
+}
+
+bool sockaddr_same_host(const struct sockaddr_any *a, const struct sockaddr_any *b)
+{
+	if (a->storage.ss_family != b->storage.ss_family)
+		return false;
+	if (a->storage.ss_family == AF_INET)
+		return as_v4(a).sin_addr.s_addr == as_v4(b).sin_addr.s_addr;
+	if (a->storage.ss_family != AF_INET6)
+		return false;
+	struct in6_addr host_a = as_v6(a).sin6_addr, host_b = as_v6(b).sin6_addr;
+	return IN6_ARE_ADDR_EQUAL(&host_a, &host_b);
+}
+
+uint16_t sockaddr_port(const struct sockaddr_any *address)
+{
+	return ntohs(address->storage.ss_family == AF_INET ? as_v4(address).sin_port
+	                                                   : as_v6(address).sin6_port);
+}
+
+const char *sockaddr_text(const struct sockaddr_any *address, char text[SOCKADDR_TEXT_SIZE])
+{
+	char host[INET6_ADDRSTRLEN] = "?";
+	unsigned port = sockaddr_port(address);
+
+	if (address->storage.ss_family == AF_INET) {
+		struct in_addr v4 = as_v4(address).sin_addr;
+		inet_ntop(AF_INET, &v4, host, sizeof(host));
+		snprintf(text, SOCKADDR_TEXT_SIZE, "%s:%u", host, port);
+	} else {
+		struct in6_addr v6 = as_v6(address).sin6_addr;
+		inet_ntop(AF_INET6, &v6, host, sizeof(host));
+		snprintf(text, SOCKADDR_TEXT_SIZE, "[%s]:%u", host, port);
+	}
+	return text;
+}
+
+static bool interface_has(const struct ifaddrs *interface, const struct sockaddr_any *wanted)
+{
+	struct sockaddr_any own = {0};
+
+	if (!interface->ifa_addr)
+		return false;
+	if (interface->ifa_addr->sa_family == AF_INET)
+		own.len = sizeof(struct sockaddr_in);
+	else if (interface->ifa_addr->sa_family == AF_INET6)
+		own.len = sizeof(struct sockaddr_in6);
+	memcpy(&own.storage, interface->ifa_addr, own.len);
+	return own.len && sockaddr_same_host(&own, wanted);
+}
+
+bool sockaddr_is_own(const char *text)
+{
+	struct sockaddr_any wanted;
+	struct ifaddrs *interfaces;
+	bool found = false;
+
+	if (!sockaddr_parse(text, 0, &wanted) || getifaddrs(&interfaces) < 0)
+		return false;
+	for (struct ifaddrs *i = interfaces; i && !found; i = i->ifa_next)
+		found = interface_has(i, &wanted);
+	freeifaddrs(interfaces);
+	return found;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEPMD_EPMD_SOCKADDR_H
+#define KEPMD_EPMD_SOCKADDR_H
+
+/* Socket addresses of both families: text to address and back, and the questions
+ * asked of them. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct sockaddr_any {
+	struct sockaddr_storage storage;
+	socklen_t len;
+};
+
+/* TEXT is a literal IPv4 or IPv6 address without brackets.  False for anything
+ * else. */
+bool sockaddr_parse(const char *text, uint16_t port, struct sockaddr_any *address);
+
+/* 0.0.0.0 or :: */
+struct sockaddr_any sockaddr_wildcard(int family, uint16_t port);
+
+/* 127/8, ::1, or 127/8 mapped into IPv6. */
+bool sockaddr_is_loopback(const struct sockaddr_any *address);
+
+/* The same host address, whatever the ports. */
+bool sockaddr_same_host(const struct sockaddr_any *a, const struct sockaddr_any *b);
+
+uint16_t sockaddr_port(const struct sockaddr_any *address);
+
+/* "10.0.0.7:4369" or "[fd00::7]:4369". */
+#define SOCKADDR_TEXT_SIZE 64
+const char *sockaddr_text(const struct sockaddr_any *address, char text[SOCKADDR_TEXT_SIZE]);
+
+/* True when TEXT is an address of one of this host's interfaces. */
+bool sockaddr_is_own(const char *text);
+
+#endif

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "discovery/chance.h"
+#include "discovery/clock.h"
+#include "log.h"
+#include "query.h"
+#include "target.h"
+
+/* Backoff while there is no port. */
+#define RETRY_FIRST_MS 250
+#define RETRY_MAX_MS 15000
+/* How long a port is believed: at least so long, longer with many targets, so that
+ * all of them together ask some fifteen questions a second at most. */
+#define DOUBT_MIN_MS 10000
+#define DOUBT_PER_TARGET_MS 60
+/* A newcomer is met by the first questions of N peers within N * this. */
+#define SPREAD_PER_TARGET_MS 5
+#define SPREAD_MAX_MS 5000
+#define CROWD_WAIT_MS 50
+
+#define REASON_SIZE 160
+
+struct target {
+	struct target_context *context;
+	char *alive;
+	char *name;
+	char *label; /* for log lines: the name and the pod */
+	char *address;
+	uint16_t named_port;
+	bool visible_only;
+	struct event timer;
+	struct query *query;
+	unsigned failures;
+	uint16_t port;            /* 0: not known */
+	char reason[REASON_SIZE]; /* why it is not */
+};
+
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+
+static struct wire_bytes bytes_of(const char *text)
+{
+	return (struct wire_bytes){(const uint8_t *)text, strlen(text)};
+}
+
+/* --- when to ask -------------------------------------------------------------------- */
+
+static void ask_in(struct target *target, uint64_t ms)
+{
+	struct timeval delay = clock_delay(ms);
+
+	if (event_add(&target->timer, &delay) < 0)
+		log_error("%s: no memory to ask for its port again", target->label);
+}
+
+static uint32_t spread_ms(const struct target_context *context)
+{
+	size_t spread = context->n_targets * SPREAD_PER_TARGET_MS;
+
+	return (uint32_t)(spread < SPREAD_MAX_MS ? spread : SPREAD_MAX_MS);
+}
+
+/* A node may restart without its endpoint showing it. */
+static uint64_t doubt_ms(const struct target_context *context)
+{
+	uint64_t ms = context->n_targets * DOUBT_PER_TARGET_MS;
+
+	if (ms < DOUBT_MIN_MS)
+		ms = DOUBT_MIN_MS;
+	return ms + chance_below((uint32_t)ms);
+}
+
+static void ask_after_failure(struct target *target)
+{
+	unsigned doublings = target->failures < 8 ? target->failures : 8;
+	uint32_t ms = (uint32_t)RETRY_FIRST_MS << doublings;
+
+	if (ms > RETRY_MAX_MS)
+		ms = RETRY_MAX_MS;
+	target->failures++;
+	ask_in(target, ms + chance_below(ms / 2));
+}
+
+/* --- what is known ------------------------------------------------------------------- */
+
+/* Says REASON once, not at each retry. */
+static void unresolved(struct target *target, const char *reason)
+{
+	if (strncmp(target->reason, reason, REASON_SIZE - 1) == 0)
+		return;
+	snprintf(target->reason, sizeof(target->reason), "%s", reason);
+	log_info("%s: no port: %s", target->label, reason);
+}
+
+static void forget(struct target *target)
+{
+	registry_remove_discovered(target->context->registry, bytes_of(target->name), target);
+	target->port = 0;
+}
+
+static void resolved(struct target *target, const struct epmd_node *answer)
+{
+	struct epmd_node node = *answer;
+
+	node.name = bytes_of(target->name);
+	if (registry_put_discovered(target->context->registry, &node, target) < 0) {
+		log_error("%s: no memory for its port", target->label);
+		return;
+	}
+	if (target->port != node.port)
+		log_info("%s: port %u", target->label, node.port);
+	target->port = node.port;
+	target->failures = 0;
+	target->reason[0] = '\0';
+}
+
+/* --- fixed ports ----------------------------------------------------------------------- */
+
+static bool has_fixed_port(const struct target *target)
+{
+	return target->context->dist_port || target->context->dist_name;
+}
+
+static void resolve_fixed(struct target *target)
+{
+	const struct target_context *context = target->context;
+	/* What erl_epmd itself assumes where a port is given: a visible node that
+	 * speaks versions 5 and 6. */
+	struct epmd_node node = {
+	    .port = context->dist_port ? context->dist_port : target->named_port,
+	    .type = EPMD_NODE_VISIBLE,
+	    .highest = 6,
+	    .lowest = 5,
+	};
+	char reason[REASON_SIZE];
+
+	if (node.port) {
+		resolved(target, &node);
+		return;
+	}
+	snprintf(reason, sizeof(reason), "its endpoint has no port named \"%s\"",
+	         context->dist_name);
+	forget(target);
+	unresolved(target, reason);
+}
+
+/* --- asking the peer's epmd --------------------------------------------------------------- */
+
+static void no_answer(struct target *target, const char *error)
+{
+	char reason[REASON_SIZE];
+
+	snprintf(reason, sizeof(reason), "epmd at %s, port %u: %s", target->address,
+	         target->context->epmd_port, error);
+	unresolved(target, reason);
+	ask_after_failure(target);
+}
+
+/* What the peer's epmd says of the name: FACT. */
+static void negative(struct target *target, const char *fact)
+{
+	char reason[REASON_SIZE];
+
+	snprintf(reason, sizeof(reason), "its epmd knows %s \"%.64s\"", fact, target->alive);
+	forget(target);
+	unresolved(target, reason);
+	ask_after_failure(target);
+}
+
+static void on_answer(void *arg, const uint8_t *bytes, size_t len, const char *error)
+{
+	struct target *target = arg;
+	struct epmd_node node;
+	uint8_t result;
+
+	target->query = NULL;
+	target->context->in_flight--;
+	if (!error && epmd_port2_reply_decode(bytes, len, &result, &node) != EPMD_DECODED)
+		error = "what answers there is no epmd";
+	if (error) {
+		no_answer(target, error);
+	} else if (result != 0) {
+		negative(target, "no node");
+	} else if (target->visible_only && node.type != EPMD_NODE_VISIBLE) {
+		negative(target, "only a hidden node");
+	} else {
+		resolved(target, &node);
+		ask_in(target, doubt_ms(target->context));
+	}
+}
+
+static void ask(struct target *target)
+{
+	struct target_context *context = target->context;
+	struct epmd_request request = {.code = EPMD_PORT2_REQ, .name = bytes_of(target->alive)};
+	struct sockaddr_any address;
+
+	if (target->query)
+		return;
+	if (context->in_flight >= TARGET_IN_FLIGHT_MAX) {
+		ask_in(target, CROWD_WAIT_MS + chance_below(CROWD_WAIT_MS));
+		return;
+	}
+	if (!sockaddr_parse(target->address, context->epmd_port, &address)) {
+		unresolved(target, "its address is none");
+		return;
+	}
+	target->query = query_start(context->base, &address, &request, on_answer, target);
+	if (target->query)
+		context->in_flight++;
+	else
+		no_answer(target, "no memory or descriptor to ask it");
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct target *target = arg;
+
+	(void)fd;
+	(void)what;
+	if (has_fixed_port(target))
+		resolve_fixed(target);
+	else
+		ask(target);
+}
+
+/* --- life ----------------------------------------------------------------------------------- */
+
+static char *make_label(const char *name, const struct peer *peer)
+{
+	char *label;
+
+	if (peer->pod)
+		return asprintf(&label, "%s (pod %s)", name, peer->pod) < 0 ? NULL : label;
+	return strdup(name);
+}
+
+static uint16_t named_port(const struct target_context *context, const struct peer *peer)
+{
+	return context->dist_name ? peer_named_port(peer, context->dist_name) : 0;
+}
+
+struct target *target_new(struct target_context *context, const struct peer *peer,
+                          const char *alive, const char *name, bool visible_only)
+{
+	struct target *target = calloc(1, sizeof(*target));
+
+	if (!target)
+		return NULL;
+	target->context = context;
+	context->n_targets++;
+	evtimer_assign(&target->timer, context->base, on_timer, target);
+	target->alive = strdup(alive);
+	target->name = strdup(name);
+	target->address = strdup(peer->address);
+	target->label = make_label(name, peer);
+	target->named_port = named_port(context, peer);
+	target->visible_only = visible_only;
+	if (!target->alive || !target->name || !target->address || !target->label) {
+		target_free(target);
+		return NULL;
+	}
+	ask_in(target, chance_below(spread_ms(context)));
+	return target;
+}
+
+void target_free(struct target *target)
+{
+	if (!target)
+		return;
+	if (target->query) {
+		query_cancel(target->query);
+		target->context->in_flight--;
+	}
+	event_del(&target->timer);
+	if (target->name)
+		forget(target);
+	target->context->n_targets--;
+	free(target->alive);
+	free(target->name);
+	free(target->label);
+	free(target->address);
+	free(target);
+}
+
+const char *target_alive(const struct target *target)
+{
+	return target->alive;
+}
+
+const char *target_name(const struct target *target)
+{
+	return target->name;
+}
+
+void target_doubt(struct target *target, const struct peer *peer)
+{
+	target->named_port = named_port(target->context, peer);
+	target->failures = 0;
+	ask_in(target, chance_below(spread_ms(target->context)));
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "epmd/cluster.h"
+#include "proto/nodename.h"
+
+/* Each setting that is wrong, and words that the error must have: the setting, its
+ * value, the mend. */
+static const struct {
+	enum setting setting;
+	const char *value;
+	const char *words[3];
+} wrong[] = {
+    {SETTING_DISCOVERY, "k8s", {"ERL_EPMD_DISCOVERY", "k8s", "kubernetes"}},
+    {SETTING_DISCOVERY, "kubernetes", {"ERL_EPMD_DISCOVERY", "ERL_EPMD_SELECTOR", "SERVICE"}},
+    {SETTING_HOST_MODE, "fqdn", {"ERL_EPMD_HOST_MODE", "fqdn", "hostname"}},
+    {SETTING_BASENAME, "a@b", {"ERL_EPMD_BASENAME", "a@b", "without a host"}},
+    {SETTING_BASENAME, ",", {"ERL_EPMD_BASENAME", ",", "names"}},
+    {SETTING_DIST, "0", {"ERL_EPMD_DIST", "0", "1 to 65535"}},
+    {SETTING_DIST, "65536", {"ERL_EPMD_DIST", "65536", "1 to 65535"}},
+    {SETTING_DIST, "Not_a_name", {"ERL_EPMD_DIST", "Not_a_name", "number or the name"}},
+    {SETTING_NAMES, "some", {"ERL_EPMD_NAMES", "some", "local, none or all"}},
+};
+
+static void wrong_settings_are_named_with_the_mend(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct options options = {0};
+		struct cluster cluster;
+		char error[512];
+		options.settings[wrong[i].setting] = wrong[i].value;
+		assert_int_equal(cluster_read(&options, &cluster, error, sizeof(error)), -1);
+		for (size_t w = 0; w < 3; w++)
+			if (!strstr(error, wrong[i].words[w]))
+				fail_msg("\"%s\" lacks \"%s\"", error, wrong[i].words[w]);
+		assert_null(cluster.source);
+	}
+}
+
+static struct options good_options(void)
+{
+	struct options options = {0};
+
+	options.settings[SETTING_DISCOVERY] = "kubernetes";
+	options.settings[SETTING_SELECTOR] = "app=sample";
+	return options;
+}
+
+static void selector_and_service_exclude_each_other(void **state)
+{
+	struct options options = good_options();
+	struct cluster cluster;
+	char error[512];
+
+	(void)state;
+	options.settings[SETTING_SERVICE] = "sample";
+	assert_int_equal(cluster_read(&options, &cluster, error, sizeof(error)), -1);
+	assert_non_null(strstr(error, "exclude each other"));
+}
+
+static void read_good(const struct options *options, struct cluster *cluster)
+{
+	char error[512];
+
+	if (cluster_read(options, cluster, error, sizeof(error)) < 0)
+		fail_msg("%s", error);
+}
+
+static void defaults(void **state)
+{
+	struct options nothing = {0}, options = good_options();
+	struct cluster cluster;
+
+	(void)state;
+	read_good(&nothing, &cluster);
+	assert_null(cluster.source);
+	assert_null(cluster.basenames);
+	cluster_clear(&cluster);
+
+	read_good(&options, &cluster);
+	assert_ptr_equal(cluster.source, &kubernetes_source);
+	assert_int_equal(cluster.names_shown, NAMES_SHOWN_LOCAL);
+	assert_int_equal(cluster.peername.mode, HOST_MODE_IP);
+	assert_string_equal(cluster.peername.domain, "cluster.local");
+	assert_null(cluster.basenames);
+	assert_false(cluster.every_basename);
+	cluster_clear(&cluster);
+}
+
+static void basenames_and_ports(void **state)
+{
+	struct options options = good_options();
+	struct cluster cluster;
+
+	(void)state;
+	options.settings[SETTING_BASENAME] = "web, worker";
+	options.settings[SETTING_DIST] = "9100";
+	read_good(&options, &cluster);
+	assert_string_equal(cluster.basenames[0], "web");
+	assert_string_equal(cluster.basenames[1], "worker");
+	assert_null(cluster.basenames[2]);
+	assert_int_equal(cluster.dist_port, 9100);
+	cluster_clear(&cluster);
+
+	options.settings[SETTING_BASENAME] = "*";
+	options.settings[SETTING_DIST] = "dist";
+	read_good(&options, &cluster);
+	assert_true(cluster.every_basename);
+	assert_string_equal(cluster.dist_name, "dist");
+	cluster_clear(&cluster);
+}
+
+static const struct {
+	const char *variable;
+	const char *value;
+	const char *basename;
+	enum host_mode mode;
+} releases[] = {
+    {"RELEASE_NODE", "sample@10.0.0.7", "sample", HOST_MODE_IP},
+    {"RELEASE_NODE", "sample@10-0-0-7.default.pod.cluster.local", "sample", HOST_MODE_DNS},
+    {"RELEASE_NODE", "s@s-0.s.default.svc.cluster.local", "s", HOST_MODE_HOSTNAME},
+    {"RELEASE_NODE", "sample", "sample", HOST_MODE_IP},
+    {"NAME", "relx@10.0.0.7", "relx", HOST_MODE_IP},
+};
+
+static void a_release_says_the_basename_and_the_mode(void **state)
+{
+	struct options options = good_options();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(releases) / sizeof(releases[0]); i++) {
+		struct cluster cluster;
+		setenv(releases[i].variable, releases[i].value, 1);
+		setenv("RELEASE_NAME", "any", 1);
+		read_good(&options, &cluster);
+		assert_string_equal(cluster.basenames[0], releases[i].basename);
+		assert_int_equal(cluster.peername.mode, releases[i].mode);
+		cluster_clear(&cluster);
+		unsetenv(releases[i].variable);
+		unsetenv("RELEASE_NAME");
+	}
+}
+
+static void a_word_like_NAME_means_nothing_without_a_release(void **state)
+{
+	struct options options = good_options();
+	struct cluster cluster;
+
+	(void)state;
+	setenv("NAME", "somebody", 1);
+	read_good(&options, &cluster);
+	assert_null(cluster.basenames);
+	cluster_clear(&cluster);
+	unsetenv("NAME");
+}
+
+static void a_release_name_that_cannot_be_used_is_said(void **state)
+{
+	struct options options = good_options();
+	struct cluster cluster;
+	char error[512];
+
+	(void)state;
+	setenv("RELEASE_NODE", "@10.0.0.7", 1);
+	assert_int_equal(cluster_read(&options, &cluster, error, sizeof(error)), -1);
+	assert_non_null(strstr(error, "ERL_EPMD_BASENAME"));
+	unsetenv("RELEASE_NODE");
+}
+
+static char address[] = "10.0.0.7", address6[] = "fd00::7", namespace[] = "prod",
+	    service[] = "sample", hostname[] = "sample-0";
+
+static void peers_are_named_by_mode(void **state)
+{
+	const struct peer full = {.key = address,
+	                          .address = address,
+	                          .namespace_ = namespace,
+	                          .service = service,
+	                          .hostname = hostname};
+	const struct peer bare = {.key = address6, .address = address6, .namespace_ = namespace};
+	struct peername_rule rule = {HOST_MODE_IP, "cluster.local"};
+	char name[NODENAME_SIZE];
+	const char *why;
+
+	(void)state;
+	assert_true(peername_build(&rule, &full, "sample", name, &why));
+	assert_string_equal(name, "sample@10.0.0.7");
+	assert_true(peername_build(&rule, &bare, "sample", name, &why));
+	assert_string_equal(name, "sample@fd00::7");
+	rule.mode = HOST_MODE_DNS;
+	assert_true(peername_build(&rule, &full, "sample", name, &why));
+	assert_string_equal(name, "sample@10-0-0-7.prod.pod.cluster.local");
+	assert_true(peername_build(&rule, &bare, "sample", name, &why));
+	assert_string_equal(name, "sample@fd00--7.prod.pod.cluster.local");
+	rule.mode = HOST_MODE_HOSTNAME;
+	assert_true(peername_build(&rule, &full, "sample", name, &why));
+	assert_string_equal(name, "sample@sample-0.sample.prod.svc.cluster.local");
+	assert_false(peername_build(&rule, &bare, "sample", name, &why));
+	assert_non_null(strstr(why, "StatefulSet"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(wrong_settings_are_named_with_the_mend),
+	    cmocka_unit_test(selector_and_service_exclude_each_other),
+	    cmocka_unit_test(defaults),
+	    cmocka_unit_test(basenames_and_ports),
+	    cmocka_unit_test(a_release_says_the_basename_and_the_mode),
+	    cmocka_unit_test(a_word_like_NAME_means_nothing_without_a_release),
+	    cmocka_unit_test(a_release_name_that_cannot_be_used_is_said),
+	    cmocka_unit_test(peers_are_named_by_mode),
+	};
+
+	/* A developer's own environment must not decide. */
+	unsetenv("RELEASE_NODE");
+	unsetenv("NAME");
+	unsetenv("RELEASE_NAME");
+	return cmocka_run_group_tests_name("cluster", tests, NULL, NULL);
+}
