@@ -1,0 +1,92 @@
+"""Fixtures: the daemons to test, a network of pods, a stand-in API server."""
+
+import contextlib
+import os
+import pathlib
+
+import pytest
+
+from lab import pods
+from lab.beam import STOCK_ROOT, Beam, erts_folder
+from lab.epmd import Epmd
+from lab.standin import Standin
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+BUILT = "epmd/epmd"
+
+
+def built_epmd():
+    """KEPMD_BINARY, or what was built in the build folder (`builddir`, as automake calls it)
+    or in the checkout."""
+    named = os.environ.get("KEPMD_BINARY")
+    if named:
+        return pathlib.Path(named).resolve()
+    places = [pathlib.Path(p) for p in (os.environ.get("abs_top_builddir"), os.environ.get("builddir"))
+              if p] + [CHECKOUT]
+    return next((p / BUILT for p in places if (p / BUILT).exists()), CHECKOUT / BUILT)
+
+
+@pytest.fixture(scope="session")
+def epmd_binary():
+    """Path of our epmd."""
+    path = built_epmd()
+    if not os.access(path, os.X_OK):
+        pytest.fail(f"{path} is not there: build it first, or set KEPMD_BINARY")
+    return str(path)
+
+
+def find_stock_epmd():
+    candidates = ["/usr/bin/epmd"]
+    if os.path.isdir(STOCK_ROOT):
+        candidates.append(f"{STOCK_ROOT}/{erts_folder()}/bin/epmd")
+    return next((path for path in candidates if os.access(path, os.X_OK)), None)
+
+
+@pytest.fixture(scope="session")
+def stock_epmd():
+    """Path of the distribution's own epmd, the oracle."""
+    path = find_stock_epmd()
+    if path is None:
+        pytest.skip("no stock epmd: erlang-base is not installed")
+    return path
+
+
+@pytest.fixture
+def network():
+    """A fresh network; `network.pod()` makes pods."""
+    reason = pods.unavailable()
+    if reason:
+        pytest.skip(reason)
+    with pods.Network() as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def closing(network_or_none):
+    """What is entered here ends before the pods do."""
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def network_or_none(request):
+    """The network, if the test has one: things in pods must end before it."""
+    return request.getfixturevalue("network") if "network" in request.fixturenames else None
+
+
+@pytest.fixture
+def standin(closing):
+    """Makes stand-in API servers: `standin(where=network.host, tokens={"t"})`."""
+    return lambda *args, **kwargs: closing.enter_context(Standin(*args, **kwargs))
+
+
+@pytest.fixture
+def epmd(closing):
+    """Makes running daemons: `epmd(epmd_binary, pod)`."""
+    return lambda *args, **kwargs: closing.enter_context(Epmd(*args, **kwargs))
+
+
+@pytest.fixture
+def beam(closing):
+    """Makes Erlang nodes: `beam(pod, cookie="x")`."""
+    return lambda *args, **kwargs: closing.enter_context(Beam(*args, **kwargs))

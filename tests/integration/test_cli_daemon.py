@@ -1,0 +1,164 @@
+"""-daemon, as erl starts it: back soon, detached, nothing left behind."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from both import binary  # noqa: F401 (fixture)
+from lab import wire
+from lab.epmd import free_port, read_all
+from lab.namespace import clean_env, living
+from lab.wait import until
+
+
+class Daemonized:
+    """What `epmd -daemon` leaves running, found by its port in the command line."""
+
+    def __init__(self, binary, *args, env=None, inherit=()):
+        self.binary, self.port = binary, free_port()
+        env = {"ERL_EPMD_ADDRESS": "127.0.0.1", **(env or {})}
+        # Output is read to its end, so this returns only if nothing behind holds it open.
+        self.done = subprocess.run([binary, "-port", str(self.port), "-daemon", *args], env=clean_env(env),
+                                   capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=5,
+                                   pass_fds=inherit)
+
+    def processes(self):
+        return living(pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self.is_ours(pid))
+
+    def is_ours(self, pid):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().decode(errors="replace").split("\0")
+            return words[0] == self.binary and str(self.port) in words
+        return False
+
+    def request(self, data=wire.names()):
+        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+            connection.sendall(data)
+            return read_all(connection)
+
+    def answers(self):
+        try:
+            return self.request() == self.port.to_bytes(4, "big")
+        except ConnectionRefusedError:
+            return False
+
+    def wait_up(self):
+        until(self.answers, 5, f"port {self.port} to answer")
+
+    def end(self):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in self.processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            with contextlib.suppress(TimeoutError):
+                return until(lambda: not self.processes(), 3, "the daemon to end")
+
+
+@pytest.fixture
+def daemonize(binary):
+    with contextlib.ExitStack() as stack:
+        def start(*args, **kwargs):
+            started = Daemonized(binary, *args, **kwargs)
+            stack.callback(started.end)
+            return started
+        yield start
+
+
+def outcome(done):
+    return done.stdout, done.stderr, done.returncode
+
+
+@pytest.mark.parametrize("args", [[], ["-d"], ["-d", "-d"], ["-relaxed_command_check"]], ids=" ".join)
+def test_it_returns_and_serves(daemonize, binary, args):
+    daemon = daemonize(*args)
+    assert outcome(daemon.done) == ("", "", 0)
+    if binary.is_stock:  # which returns before it has bound the port
+        daemon.wait_up()
+    assert daemon.answers()
+
+
+def test_it_is_detached(daemonize):
+    daemon = daemonize()
+    daemon.wait_up()
+    pids = daemon.processes()
+    assert pids
+    for pid in pids:
+        assert os.getsid(pid) not in (os.getsid(0), pid)
+        assert os.readlink(f"/proc/{pid}/cwd") == "/"
+        assert [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)] == ["/dev/null"] * 3
+
+
+def test_it_survives_a_hangup(daemonize):
+    daemon = daemonize()
+    daemon.wait_up()
+    for pid in daemon.processes():
+        os.kill(pid, signal.SIGHUP)
+    assert daemon.answers()
+
+
+def test_it_keeps_no_descriptor_of_its_starter(daemonize):
+    reader, writer = os.pipe()
+    try:
+        daemon = daemonize(inherit=[writer])
+        daemon.wait_up()
+        pipe = os.readlink(f"/proc/self/fd/{writer}")
+        for pid in daemon.processes():
+            assert pipe not in [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_kill_ends_it_for_good(daemonize):
+    daemon = daemonize()
+    daemon.wait_up()
+    assert daemon.request(wire.kill()) == b"OK"
+    until(lambda: not daemon.processes(), 3, "all its processes to end")
+    assert not daemon.answers()
+
+
+def test_a_second_one_leaves_the_first_alone(daemonize, binary):
+    first = daemonize()
+    first.wait_up()
+    done = subprocess.run([binary, "-port", str(first.port), "-daemon"], env=clean_env(), capture_output=True,
+                          text=True, timeout=5)
+    assert outcome(done) == ("", "", 0)
+    assert first.answers()
+
+
+@pytest.mark.parametrize("address", ["192.0.2.200", "nonsense"])
+def test_an_address_that_cannot_be_bound(daemonize, binary, address):
+    daemon = daemonize(env={"ERL_EPMD_ADDRESS": address})
+    if binary.is_stock:  # which has said 0 before it tried
+        assert outcome(daemon.done) == ("", "", 0)
+    else:
+        assert (daemon.done.stdout, daemon.done.returncode) == ("", 1)
+        assert daemon.done.stderr.count("\n") == 1 and address in daemon.done.stderr
+    until(lambda: not daemon.processes(), 3, "nothing to be left")
+
+
+# PID 1 of a container is often a program that reaps none but its own children.
+INIT = """
+import os, subprocess, sys
+done = subprocess.run(sys.argv[1:])
+states = {}
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    name, _, rest = open(f"/proc/{pid}/stat").read().rpartition(")")
+    states[int(pid)] = rest.split()[0]
+print(done.returncode, len(states) > 1, "Z" in states.values())
+"""
+
+
+def test_no_zombie_is_left_to_a_pid_1_that_does_not_reap(epmd_binary):
+    """Stock leaves one. When PID 1 ends, the kernel ends what was started."""
+    isolate = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*isolate, "true"], capture_output=True).returncode != 0:
+        pytest.skip("process namespaces cannot be made")
+    command = [epmd_binary, "-port", str(free_port()), "-address", "127.0.0.1", "-daemon"]
+    done = subprocess.run([*isolate, sys.executable, "-c", INIT, *command], env=clean_env(),
+                          capture_output=True, text=True, timeout=10)
+    assert (done.stdout, done.stderr) == ("0 True False\n", "")

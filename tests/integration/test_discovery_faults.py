@@ -1,0 +1,243 @@
+"""What the API server may do wrong: peers stay, one line says what it is, and it mends."""
+
+import time
+
+import pytest
+
+from lab.sidecar import account_pod, await_discovered, count_log, discovered, discovering
+from lab.wait import until
+
+APP = {"app": "sample"}
+
+
+@pytest.fixture
+def api(network, standin):
+    server = standin(where=network.host, tokens={"good"})
+    server.set_pods("sample", [], labels=APP)
+    return server
+
+
+@pytest.fixture
+def pod(network, api, tmp_path):
+    return account_pod(network, api, tmp_path / "account")
+
+
+@pytest.fixture
+def daemon(epmd_binary, pod, api, closing):
+    """Peers have a fixed port here: it is the API that these tests are about."""
+    env = {"ERL_EPMD_DIST": "9100", "ERL_EPMD_LOG_LEVEL": "info"}
+    return lambda **more: closing.enter_context(
+        discovering(epmd_binary, pod, api, env={**env, **more}))
+
+
+def nodes(*addresses):
+    return {f"sample@{address}": 9100 for address in addresses}
+
+
+@pytest.fixture
+def two(api):
+    """Two peers that are there from the start."""
+    api.set_pods("sample", ["10.9.0.1", "10.9.0.2"], labels=APP)
+    return nodes("10.9.0.1", "10.9.0.2")
+
+
+def break_and_mend(daemon, api, two, regex, mend):
+    """After a fault was set: the line comes, nobody leaves, and after `mend` news arrive."""
+    before = len(daemon.log_lines())
+    api.drop_connections()
+    daemon.wait_log(regex, timeout=10, since=before)
+    assert discovered(daemon) == two
+    mend()
+    api.add_pod("sample", "10.9.0.3")
+    await_discovered(daemon, {**two, **nodes("10.9.0.3")}, timeout=40)
+    daemon.wait_log("the API answers again", since=before)
+
+
+FAULTS = {
+    "500": ({"status": 500}, r"answers 500 to"),
+    "503 in HTML": ({"status": 503, "body": b"<html>busy</html>"}, r"answers 503 to"),
+    "garbage": ({"raw_http": b"\x00\xff garbage\r\n\r\n"}, r"error: kubernetes: .*10\.\S+:\d+"),
+    "cut": ({"cut": True, "status": 200}, r"error: kubernetes: .*10\.\S+:\d+"),
+    "reset": ({"reset": True}, r"error: kubernetes: .*10\.\S+:\d+"),
+}
+
+
+@pytest.mark.parametrize("fault, regex", FAULTS.values(), ids=FAULTS)
+def test_faults_of_list_never_shrink_the_cluster(daemon, api, two, fault, regex):
+    ours = daemon()
+    await_discovered(ours, two)
+    api.compact()
+    api.fault("list", times=None, **fault)
+    api.fault("watch", times=None, status=410)
+    break_and_mend(ours, api, two, regex, api.clear_faults)
+
+
+def test_a_list_that_is_no_list_names_the_server(daemon, api):
+    api.fault("list", times=None, status=200, body=b"hello, this is not Kubernetes")
+    ours = daemon()
+    ours.wait_log(r"what 10\.\S+:\d+ answers cannot be read: .*is that the Kubernetes API server\?")
+
+
+def test_an_unreachable_server_is_named_and_found_later(daemon, api, two):
+    api.stop_listening()
+    ours = daemon()
+    ours.wait_log(rf"{api.address}:{api.port}.*refused")
+    assert count_log(ours, "refused") == 1
+    api.listen_again()
+    await_discovered(ours, two, timeout=20)
+
+
+def test_while_the_server_is_away_nobody_leaves(daemon, api, two):
+    ours = daemon()
+    await_discovered(ours, two)
+    api.stop_listening()
+    api.drop_connections()
+    ours.wait_log("refused")
+    # Changes that nobody could tell of are seen afterwards.
+    api.set_pods("sample", ["10.9.0.2", "10.9.0.3"], labels=APP)
+    assert discovered(ours) == two
+    api.listen_again()
+    await_discovered(ours, nodes("10.9.0.2", "10.9.0.3"), timeout=40)
+
+
+def test_a_clean_end_resumes_without_a_list(daemon, api, two):
+    ours = daemon()
+    await_discovered(ours, two)
+    api.wait_watches(1)
+    until(lambda: time.monotonic() - api.requests[-1].time > 1.1, 5, "the watch to be a second old")
+    seen = len(api.requests)
+    api.tell_watches("end")
+    again = api.wait_request(lambda r: r.verb == "watch", since=seen)
+    assert not any(r.verb == "list" for r in api.requests[seen:])
+    assert again.query["resourceVersion"] not in ("", "0", [""], ["0"])
+    api.add_pod("sample", "10.9.0.3")
+    await_discovered(ours, {**two, **nodes("10.9.0.3")})
+
+
+@pytest.mark.parametrize("gone_as", ["stream", "http"])
+def test_gone_leads_to_a_list(daemon, api, two, gone_as):
+    ours = daemon()
+    await_discovered(ours, two)
+    api.wait_watches(1)
+    api.gone_as = gone_as
+    api.stop_listening()
+    api.drop_connections()
+    api.set_pods("sample", ["10.9.0.2", "10.9.0.3"], labels=APP)
+    api.compact()
+    seen = len(api.requests)
+    api.listen_again()
+    await_discovered(ours, nodes("10.9.0.2", "10.9.0.3"), timeout=20)
+    assert any(r.verb == "list" for r in api.requests[seen:])
+
+
+def test_an_event_split_at_every_byte(daemon, api, two):
+    api.fault("watch", split=1)
+    ours = daemon()
+    await_discovered(ours, two)
+    api.wait_watches(1)
+    api.add_pod("sample", "10.9.0.3")
+    await_discovered(ours, {**two, **nodes("10.9.0.3")})
+
+
+def test_rights_missing_then_granted(daemon, api, two):
+    api.deny("endpointslices")
+    api.deny("endpoints")
+    ours = daemon()
+    line = ours.wait_log(r"403 .*").group()
+    for word in ("endpoints", "Role", "RoleBinding", "list and watch", "service account"):
+        assert word in line
+    assert discovered(ours) == {}
+    api.allow("endpointslices")
+    await_discovered(ours, two, timeout=40)
+    ours.wait_log("the API answers again")
+
+
+def test_slices_denied_means_endpoints(daemon, api, two):
+    api.deny("endpointslices")
+    ours = daemon()
+    await_discovered(ours, two)
+    assert ours.wait_log("endpoints in 1 endpoints")
+
+
+def test_slices_denied_later_is_trouble_not_fallback(daemon, api, two):
+    ours = daemon()
+    await_discovered(ours, two)
+    api.wait_watches(1)
+    api.deny("endpointslices")
+    seen = len(api.requests)
+    api.compact()
+    break_and_mend(ours, api, two, r"403 .*endpointslices", lambda: api.allow("endpointslices"))
+    assert not any(r.resource == "endpoints" for r in api.requests[seen:])
+
+
+def test_watch_denied_but_list_allowed_is_said_once(daemon, api, two):
+    api.deny("endpointslices", "watch")
+    ours = daemon()
+    await_discovered(ours, two)
+    ours.wait_log(r'403 for "watch"')
+    api.wait_request(lambda r: r.verb == "list" and r is not api.requests[0], timeout=10)
+    api.wait_request(lambda r: r.verb == "watch", timeout=10, since=len(api.requests))
+    assert count_log(ours, r'error: .*403 for "watch"') == 1
+
+
+def test_a_refused_token_then_a_good_one(daemon, api, pod, two, tmp_path):
+    api.service_account_dir(tmp_path / "account", token="bad")
+    ours = daemon()
+    ours.wait_log(r"401: .*token of the service account")
+    api.service_account_dir(tmp_path / "account", token="good")
+    await_discovered(ours, two, timeout=40)
+
+
+def test_a_rotated_token_is_read_again(daemon, api, two, tmp_path):
+    ours = daemon()
+    await_discovered(ours, two)
+    api.tokens = {"newer"}
+    api.service_account_dir(tmp_path / "account", token="newer")
+    api.drop_connections()
+    api.add_pod("sample", "10.9.0.3")
+    await_discovered(ours, {**two, **nodes("10.9.0.3")})
+    assert count_log(ours, "401") == 0
+
+
+def test_a_certificate_of_another_authority_is_refused(daemon, api, two):
+    api.rotate_ca()
+    ours = daemon()
+    ours.wait_log(r"certificate")
+    assert discovered(ours) == {}
+
+
+def test_a_certificate_for_another_address_is_refused(daemon, api, two):
+    api.new_certificate(ip_san=False)
+    ours = daemon()
+    ours.wait_log(rf"certificate is not for {api.address}")
+    assert discovered(ours) == {}
+
+
+def test_an_account_that_is_not_mounted_yet(epmd_binary, network, api, two, tmp_path, closing):
+    folder = tmp_path / "account"
+    folder.mkdir()
+    pod = network.pod(files={"/var/run/secrets/kubernetes.io/serviceaccount": str(folder)})
+    ours = closing.enter_context(discovering(epmd_binary, pod, api, env={"ERL_EPMD_DIST": "9100"}))
+    ours.wait_log(r"serviceaccount/(token|ca\.crt)")
+    api.service_account_dir(folder)
+    await_discovered(ours, two, timeout=20)
+
+
+def test_a_service_without_the_label_is_explained(daemon, api):
+    api.delete_service("sample")
+    ours = daemon()
+    ours.wait_log(r"no endpointslices.* there: it is the Service, not the pods, that must have that label")
+
+
+def test_a_service_without_pods_is_explained(daemon, api):
+    ours = daemon()
+    ours.wait_log(r"no endpoints \(yet\): does the Service select this application's pods\?")
+
+
+def test_other_clients_are_served_while_the_api_is_silent(daemon, api):
+    api.fault("any", times=None, stall="before")
+    ours = daemon()
+    with ours.register("local", 41001) as node:
+        assert not node.refused
+        assert ours.lookup("local").port == 41001
+    api.clear_faults()

@@ -1,0 +1,214 @@
+"""Against a real API server and controllers: what the README promises, in pods."""
+
+import os
+import re
+import time
+
+import pytest
+
+from lab.beam import Beam
+from lab.cluster import ENDPOINTS_RULES, Cluster, Unavailable, programs
+from lab.epmd import Epmd
+from lab.pods import Network, unavailable
+from lab.sidecar import ACCOUNT, PORT, await_discovered, discovered, discovering
+
+APP = {"app": "sample"}
+SETTLED = 20  # seconds that controllers may take on a loaded machine
+OUTAGE = float(os.environ.get("KEPMD_OUTAGE_SECONDS", "60"))
+
+
+@pytest.fixture(scope="module")
+def bin_dir():
+    if os.environ.get("KEPMD_NO_CLUSTER"):
+        pytest.skip("KEPMD_NO_CLUSTER is set: without the real API server")
+    try:
+        return programs()
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="module")
+def shared_network():
+    reason = unavailable()
+    if reason:
+        pytest.skip(reason)
+    with Network() as network:
+        yield network
+
+
+@pytest.fixture(scope="module")
+def cluster(bin_dir, shared_network):
+    with Cluster(shared_network.host.ip, shared_network.host.netns, bin_dir) as running:
+        yield running
+
+
+class World:
+    """A namespace of the cluster with the Service "sample", and the pods of one test."""
+
+    def __init__(self, cluster, network, name, folder, stack):
+        self.cluster, self.network, self.name = cluster, network, name
+        self.folder, self.stack = folder, stack
+        cluster.create_namespace(name)
+        cluster.create_service_account("sample", name)
+        cluster.create_service("sample", APP, labels=APP, ports=[("epmd", PORT)], namespace=name)
+
+    def allow(self, rules=None):
+        rules = {"rules": rules} if rules else {}
+        self.cluster.create_role("discovery", namespace=self.name, **rules)
+        self.cluster.bind_role("discovery", "discovery", "sample", self.name)
+
+    def pod(self, name, **known):
+        """A network namespace with a service account, and the Pod object for it."""
+        folder = self.folder / name
+        self.cluster.service_account_dir("sample", str(folder), self.name)
+        pod = self.network.pod(f"{self.name[-20:]}-{name}", files={ACCOUNT: str(folder)})
+        pod.object = name
+        self.stack.callback(self.network.remove, pod)
+        self.cluster.create_pod(name, pod.ip, APP, namespace=self.name, **known)
+        return pod
+
+    def env(self):
+        return {"KUBERNETES_SERVICE_HOST": self.cluster.address,
+                "KUBERNETES_SERVICE_PORT": str(self.cluster.port)}
+
+    def epmd(self, binary, pod, **env):
+        return self.stack.enter_context(discovering(binary, pod, self, env=env))
+
+    def beam(self, pod, **more):
+        return self.stack.enter_context(Beam(pod, start_epmd=False, **more)).wait_started()
+
+    def delete(self, pod):
+        self.cluster.delete_pod(pod.object, self.name)
+
+
+@pytest.fixture
+def world(cluster, shared_network, request, tmp_path, closing):
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:60].strip("-")
+    return World(cluster, shared_network, name, tmp_path, closing)
+
+
+def true_port(daemon):
+    return dict(daemon.names())["sample"]
+
+
+def test_epmd_names_in_each_pod_shows_the_others(world, epmd_binary):
+    world.allow()
+    pods = [world.pod("a"), world.pod("b")]
+    daemons = [world.epmd(epmd_binary, pod) for pod in pods]
+    beams = [world.beam(pod) for pod in pods]
+    for here, there in ((0, 1), (1, 0)):
+        far = f"sample@{pods[there].ip}"
+        await_discovered(daemons[here], {far: true_port(daemons[there])}, SETTLED)
+        assert daemons[here].cli("-names").stdout == (
+            f"epmd: up and running on port {PORT} with data:\n"
+            f"name sample at port {true_port(daemons[here])}\n"
+            f"name {far} at port {true_port(daemons[there])}\n")
+        assert daemons[here].lookup(far).port == daemons[there].lookup("sample").port
+    assert beams[0].eval(f"net_adm:ping('{beams[1].name}').") == "pong"
+
+
+def test_a_third_pod_comes_within_a_second_of_its_endpoint_and_goes(world, epmd_binary, stock_epmd):
+    world.allow()
+    first, second = world.pod("a"), world.pod("b")
+    ours = world.epmd(epmd_binary, first)
+    with Epmd(stock_epmd, pod=second, port=PORT) as far, far.register("sample", 41001):
+        await_discovered(ours, {f"sample@{second.ip}": 41001}, SETTLED)
+        # Its node is up before its endpoint is there: the time measured is ours.
+        third = world.network.pod(f"{world.name[-20:]}-c")
+        world.stack.callback(world.network.remove, third)
+        with Epmd(stock_epmd, pod=third, port=PORT) as late, late.register("sample", 41002):
+            world.cluster.create_pod("c", third.ip, APP, namespace=world.name)
+            while third.ip not in world.cluster.endpoint_addresses("sample", world.name):
+                pass
+            begun = time.monotonic()
+            await_discovered(ours, {f"sample@{second.ip}": 41001, f"sample@{third.ip}": 41002}, 1)
+            print(f"\na third pod is listed {time.monotonic() - begun:.3f} s after its endpoint was seen")
+            world.cluster.delete_pod("c", world.name)
+            await_discovered(ours, {f"sample@{second.ip}": 41001}, SETTLED)
+
+
+def test_scaling_up_and_down(world, epmd_binary):
+    world.allow()
+    ours = world.epmd(epmd_binary, world.pod("self"), ERL_EPMD_DIST="9100")
+    wanted = {}
+    for number in range(1, 13):
+        address = f"10.77.0.{number}"
+        world.cluster.create_pod(f"p{number}", address, APP, namespace=world.name)
+        wanted[f"sample@{address}"] = 9100
+    await_discovered(ours, wanted, SETTLED)
+    for number in range(4, 13):
+        world.cluster.delete_pod(f"p{number}", world.name)
+        del wanted[f"sample@10.77.0.{number}"]
+    await_discovered(ours, wanted, SETTLED)
+
+
+def test_a_selector_that_stops_matching(world, epmd_binary):
+    world.allow()
+    ours = world.epmd(epmd_binary, world.pod("self"), ERL_EPMD_DIST="9100")
+    world.cluster.create_pod("p", "10.77.0.1", APP, namespace=world.name)
+    await_discovered(ours, {"sample@10.77.0.1": 9100}, SETTLED)
+    path = f"/api/v1/namespaces/{world.name}/services/sample"
+    world.cluster.call("PATCH", path, {"metadata": {"labels": {"app": "other"}}})
+    await_discovered(ours, {}, SETTLED)
+    world.cluster.call("PATCH", path, {"metadata": {"labels": {"app": "sample"}}})
+    await_discovered(ours, {"sample@10.77.0.1": 9100}, SETTLED)
+
+
+def test_rights_missing_then_granted(world, epmd_binary):
+    ours = world.epmd(epmd_binary, world.pod("self"), ERL_EPMD_DIST="9100")
+    world.cluster.create_pod("p", "10.77.0.1", APP, namespace=world.name)
+    line = ours.wait_log(r"403 .*").group()
+    assert f"system:serviceaccount:{world.name}:sample" in line and "RoleBinding" in line
+    assert discovered(ours) == {}
+    world.allow()
+    await_discovered(ours, {"sample@10.77.0.1": 9100}, 45)
+
+
+def test_rights_on_endpoints_alone_will_do(world, epmd_binary):
+    world.allow(ENDPOINTS_RULES)
+    world.cluster.create_pod("p", "10.77.0.1", APP, ready=False, namespace=world.name)
+    ours = world.epmd(epmd_binary, world.pod("self"), ERL_EPMD_DIST="9100")
+    await_discovered(ours, {"sample@10.77.0.1": 9100}, SETTLED)
+    world.cluster.delete_pod("p", world.name)
+    await_discovered(ours, {}, SETTLED)
+
+
+def test_hostnames_of_a_stateful_set(world, epmd_binary):
+    world.allow()
+    world.cluster.create_pod("sample-0", "10.77.0.1", APP, hostname="sample-0", subdomain="sample",
+                             namespace=world.name)
+    ours = world.epmd(epmd_binary, world.pod("self"), ERL_EPMD_DIST="9100", ERL_EPMD_HOST_MODE="hostname")
+    await_discovered(ours, {f"sample@sample-0.sample.{world.name}.svc.cluster.local": 9100}, SETTLED)
+
+
+@pytest.mark.parametrize("user", ["admin", "sample"], ids=["client certificate", "token"])
+def test_a_kubeconfig(world, epmd_binary, user):
+    world.allow()
+    world.cluster.create_pod("p", "10.77.0.1", APP, namespace=world.name)
+    path = world.cluster.kubeconfig(str(world.folder / "config"), user, world.name)
+    pod = world.network.pod(f"kubeconfig-{user}")
+    world.stack.callback(world.network.remove, pod)
+    ours = world.epmd(epmd_binary, pod, ERL_EPMD_KUBECONFIG=path, ERL_EPMD_DIST="9100")
+    await_discovered(ours, {"sample@10.77.0.1": 9100}, SETTLED)
+
+
+def test_with_the_api_server_stopped_nothing_leaves(world, epmd_binary):
+    """Last in the file: it takes the API server away from everybody."""
+    world.allow()
+    for number in (1, 2):
+        world.cluster.create_pod(f"p{number}", f"10.77.0.{number}", APP, namespace=world.name)
+    two = {f"sample@10.77.0.{number}": 9100 for number in (1, 2)}
+    ours = world.epmd(epmd_binary, world.pod("self"), ERL_EPMD_DIST="9100")
+    await_discovered(ours, two, SETTLED)
+    world.cluster.stop_apiserver()
+    ours.wait_log("refused|reset|closed", timeout=20)
+    ends = time.monotonic() + OUTAGE
+    while time.monotonic() < ends:
+        assert discovered(ours) == two
+        time.sleep(1)
+    world.cluster.start_apiserver()
+    world.cluster.create_pod("p3", "10.77.0.3", APP, namespace=world.name)
+    begun = time.monotonic()
+    await_discovered(ours, {**two, "sample@10.77.0.3": 9100}, 60)
+    print(f"\nafter {OUTAGE:.0f} s without API server a new pod is listed {time.monotonic() - begun:.1f} s "
+          "after its creation")
