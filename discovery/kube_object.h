@@ -34,7 +34,8 @@ struct kube_object {
 	char *resource_version; /* may be NULL inside a LIST */
 	struct peer *peers;
 	size_t n_peers;
-	bool truncated; /* Endpoints over capacity (annotation endpoints.kubernetes.io/over-capacity) */
+	bool
+	    truncated; /* Endpoints over capacity (annotation endpoints.kubernetes.io/over-capacity) */
 };
 void kube_object_clear(struct kube_object *object);
 
@@ -47,11 +48,11 @@ int kube_object_parse(enum kube_kind kind, const char *text, size_t len, struct 
 /* A meta.k8s.io/v1 Status, as in error bodies and ERROR events.  Strings may be
  * NULL. */
 struct kube_status {
-	int code;                /* 0 when it has none */
-	char *reason;            /* "Expired", "Forbidden", ... */
+	int code;     /* 0 when it has none */
+	char *reason; /* "Expired", "Forbidden", ... */
 	char *message;
-	int retry_after_s;       /* details.retryAfterSeconds, else 0 */
-	bool version_too_large;  /* a details.causes[].reason is ResourceVersionTooLarge */
+	int retry_after_s;      /* details.retryAfterSeconds, else 0 */
+	bool version_too_large; /* a details.causes[].reason is ResourceVersionTooLarge */
 };
 void kube_status_clear(struct kube_status *status);
 

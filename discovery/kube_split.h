@@ -25,11 +25,11 @@ enum kube_split_shape { KUBE_SPLIT_WATCH, KUBE_SPLIT_LIST };
 
 enum kube_split_error {
 	KUBE_SPLIT_OK = 0,
-	KUBE_SPLIT_TOO_LONG,  /* an item or the envelope passed its limit */
-	KUBE_SPLIT_NOT_JSON,  /* a LIST body that is no object, or whose items are no list of objects */
-	KUBE_SPLIT_UNFINISHED,/* the end came in the middle */
+	KUBE_SPLIT_TOO_LONG,   /* an item or the envelope passed its limit */
+	KUBE_SPLIT_NOT_JSON,   /* a LIST body that is no object, or its items no list of objects */
+	KUBE_SPLIT_UNFINISHED, /* the end came in the middle */
 	KUBE_SPLIT_NO_MEMORY,
-	KUBE_SPLIT_STOPPED    /* the callback asked to stop */
+	KUBE_SPLIT_STOPPED /* the callback asked to stop */
 };
 
 /* One item: LEN bytes at TEXT, not NUL-terminated, borrowed for the call.

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "clock.h"
 #include "kube_object.h"
 #include "kube_path.h"
+#include "kube_report.h"
 #include "kube_split.h"
 #include "kube_watch.h"
 #include "reflector.h"
@@ -26,7 +26,6 @@
 #define START_JITTER_MS 100
 
 #define ERROR_BODY_MAX 16384
-#define PROBLEM_SIZE 512
 #define DETAIL_SIZE 256
 
 struct kube_watch {
@@ -39,8 +38,7 @@ struct kube_watch {
 	bool slices_worked; /* a LIST of slices has succeeded: 403 means trouble, not fallback */
 	bool slices_denied; /* Endpoints are read because slices are forbidden */
 	bool retried_401;
-	bool warned_truncated;
-	bool warned_deprecated;
+	struct kube_report report;
 	struct reflector *reflector;
 	struct event *timer;
 	struct event *silence;
@@ -59,130 +57,9 @@ struct kube_watch {
 
 	size_t n_objects; /* of the LIST under way */
 	size_t n_endpoints;
-
-	char problem[PROBLEM_SIZE]; /* the last one said, or "" */
-	enum reflector_op problem_op;
-	bool said_empty;
-	bool said_synced;
 };
 
 static void schedule(struct kube_watch *watch, uint64_t extra_ms);
-
-/* --- what is said ------------------------------------------------------------------------ */
-
-static const char *what_for(const struct kube_watch *watch)
-{
-	return watch->selector ? watch->selector : watch->service;
-}
-
-__attribute__((format(printf, 3, 4))) static void
-say(const struct kube_watch *watch, enum report_level level, const char *format, ...)
-{
-	const struct source_events *events = &watch->shared->events;
-	char line[PROBLEM_SIZE * 2], text[PROBLEM_SIZE + DETAIL_SIZE];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	snprintf(line, sizeof(line), "kubernetes: namespace %s, %s %s: %s", watch->namespace_,
-	         watch->selector ? "selector" : "Service", what_for(watch), text);
-	events->report(events->arg, level, line);
-}
-
-/* Says a problem when it is new, not at each retry. */
-__attribute__((format(printf, 2, 3))) static void problem(struct kube_watch *watch,
-                                                          const char *format, ...)
-{
-	char text[PROBLEM_SIZE];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	bool known = strcmp(text, watch->problem) == 0;
-	snprintf(watch->problem, sizeof(watch->problem), "%s", text);
-	watch->problem_op = watch->op;
-	say(watch, known ? REPORT_DEBUG : REPORT_ERROR,
-	    "%s (peers that are known stay; trying again)", text);
-}
-
-/* A request was answered as it should be.  A LIST that works does not mend a WATCH
- * that is forbidden. */
-static void no_problem(struct kube_watch *watch)
-{
-	if (!watch->problem[0] ||
-	    (watch->op == REFLECTOR_LIST && watch->problem_op == REFLECTOR_WATCH))
-		return;
-	watch->problem[0] = '\0';
-	say(watch, REPORT_INFO, "the API answers again");
-}
-
-/* --- problems in words -------------------------------------------------------------------- */
-
-static const char *verb_of(const struct kube_watch *watch)
-{
-	return watch->op == REFLECTOR_WATCH ? "watch" : "list";
-}
-
-static void forbidden(struct kube_watch *watch, const struct kube_status *status)
-{
-	problem(watch,
-	        "403 for \"%s\" on %s: %s: a Role in that namespace must allow list and watch on "
-	        "endpointslices.discovery.k8s.io, and a RoleBinding give it to this pod's service "
-	        "account",
-	        verb_of(watch), kube_kind_resource(watch->kind),
-	        status->message ? status->message : "the API server says no more");
-}
-
-static void unauthorized(struct kube_watch *watch)
-{
-	problem(watch,
-	        "401: the API server does not accept the token of the %s: is the service account "
-	        "deleted, or the token of another cluster?",
-	        watch->shared->access->origin);
-}
-
-static void http_problem(struct kube_watch *watch, const struct kube_status *status)
-{
-	if (watch->status == 401)
-		unauthorized(watch);
-	else if (watch->status == 403)
-		forbidden(watch, status);
-	else
-		problem(watch, "the API server at %s:%u answers %d to \"%s\" on %s: %s",
-		        watch->shared->access->host, watch->shared->access->port, watch->status,
-		        verb_of(watch), kube_kind_resource(watch->kind),
-		        status->message ? status->message : "without saying why");
-}
-
-static void end_problem(struct kube_watch *watch)
-{
-	switch (watch->end.why) {
-	case REFLECTOR_GARBAGE:
-		problem(watch,
-		        "what %s:%u answers cannot be read: %s: is that the Kubernetes API "
-		        "server?",
-		        watch->shared->access->host, watch->shared->access->port, watch->detail);
-		break;
-	case REFLECTOR_REFUSED:
-		problem(watch, "%s", watch->detail);
-		break;
-	case REFLECTOR_IN_STREAM:
-		say(watch, REPORT_DEBUG, "the watch ended with %d: %s", watch->end.status,
-		    watch->detail);
-		break;
-	case REFLECTOR_CUT:
-		if (watch->op == REFLECTOR_LIST)
-			problem(watch, "%s", watch->detail);
-		else
-			say(watch, REPORT_DEBUG, "the watch was cut: %s", watch->detail);
-		break;
-	case REFLECTOR_CLEAN:
-	case REFLECTOR_HTTP:
-		break;
-	}
-}
 
 /* --- objects and events --------------------------------------------------------------------- */
 
@@ -193,20 +70,10 @@ static void set_end(struct kube_watch *watch, enum reflector_failure why, const 
 	snprintf(watch->detail, sizeof(watch->detail), "%s", detail);
 }
 
-static void warn_truncated(struct kube_watch *watch, const struct kube_object *object)
-{
-	if (!object->truncated || watch->warned_truncated)
-		return;
-	watch->warned_truncated = true;
-	say(watch, REPORT_WARNING,
-	    "Endpoints %s is cut off at 1,000 addresses, so peers are missing: allow list and "
-	    "watch on endpointslices.discovery.k8s.io",
-	    object->key);
-}
-
 static bool put_object(struct kube_watch *watch, struct kube_object *object)
 {
-	warn_truncated(watch, object);
+	if (object->truncated)
+		kube_report_truncated(&watch->report, object->key);
 	if (peerset_put(watch->shared->peers, watch->scope, object->key, object->peers,
 	                object->n_peers, clock_now_ms()) == 0) {
 		object->n_peers = 0;
@@ -250,8 +117,8 @@ static bool act_on_event(struct kube_watch *watch, struct kube_event *event)
 	case KUBE_EVENT_ERROR:
 		return error_event(watch, &event->status);
 	case KUBE_EVENT_UNKNOWN:
-		say(watch, REPORT_DEBUG, "an event of unknown type %s is skipped",
-		    event->type_name);
+		kube_report_say(&watch->report, REPORT_DEBUG,
+		                "an event of unknown type %s is skipped", event->type_name);
 		return true;
 	case KUBE_EVENT_UPSERT:
 	case KUBE_EVENT_DELETED:
@@ -283,26 +150,6 @@ static bool on_watch_line(void *arg, const char *text, size_t len)
 
 /* --- a LIST that came whole -------------------------------------------------------------------- */
 
-static void say_synced(struct kube_watch *watch)
-{
-	bool empty = watch->n_endpoints == 0;
-
-	if (watch->said_synced && watch->said_empty == empty)
-		return;
-	watch->said_synced = true;
-	watch->said_empty = empty;
-	if (!empty)
-		say(watch, REPORT_INFO, "%zu endpoints in %zu %s", watch->n_endpoints,
-		    watch->n_objects, kube_kind_resource(watch->kind));
-	else if (watch->n_objects)
-		say(watch, REPORT_INFO,
-		    "no endpoints (yet): does the Service select this application's pods?");
-	else
-		say(watch, REPORT_WARNING,
-		    "no %s there: it is the Service, not the pods, that must have that %s",
-		    kube_kind_resource(watch->kind), watch->selector ? "label" : "name");
-}
-
 static void list_complete(struct kube_watch *watch)
 {
 	peerset_replace_end(watch->shared->peers, watch->scope, clock_now_ms());
@@ -310,8 +157,8 @@ static void list_complete(struct kube_watch *watch)
 		watch->slices_worked = true;
 		watch->slices_denied = false;
 	}
-	no_problem(watch);
-	say_synced(watch);
+	kube_report_fine(&watch->report, watch->op);
+	kube_report_listed(&watch->report, watch->kind, watch->n_objects, watch->n_endpoints);
 }
 
 /* Returns false when the envelope cannot be read: END is then set. */
@@ -353,8 +200,8 @@ static bool fall_back_unserved(struct kube_watch *watch)
 	if (watch->kind == KUBE_ENDPOINTS)
 		return false;
 	read_kind(watch, watch->kind == KUBE_SLICES_V1 ? KUBE_SLICES_V1BETA1 : KUBE_ENDPOINTS);
-	say(watch, REPORT_DEBUG, "reading %s instead, the other is not served",
-	    kube_kind_resource(watch->kind));
+	kube_report_say(&watch->report, REPORT_DEBUG, "reading %s instead, the other is not served",
+	                kube_kind_resource(watch->kind));
 	return true;
 }
 
@@ -397,7 +244,7 @@ static void http_status_ended(struct kube_watch *watch, const struct http_result
 	kube_status_parse(watch->body ? watch->body : "", watch->body_len, &status);
 	bool expired = watch->status == 410;
 	if (!expired && !status.version_too_large)
-		http_problem(watch, &status);
+		kube_report_http(&watch->report, watch->op, watch->kind, watch->status, &status);
 	watch->end = (struct reflector_end){
 	    .why = REFLECTOR_HTTP,
 	    .status = watch->status,
@@ -414,7 +261,7 @@ static void http_status_ended(struct kube_watch *watch, const struct http_result
 
 static void broken(struct kube_watch *watch)
 {
-	end_problem(watch);
+	kube_report_end(&watch->report, watch->op, &watch->end, watch->detail);
 	reflector_ended(watch->reflector, &watch->end, clock_now_ms());
 	schedule(watch, 0);
 }
@@ -478,14 +325,12 @@ static void on_status(void *arg, int status, const char *warning)
 	bool list = watch->op == REFLECTOR_LIST;
 
 	watch->status = status;
-	if (warning && !watch->warned_deprecated) {
-		watch->warned_deprecated = true;
-		say(watch, REPORT_INFO, "the API server warns: %s", warning);
-	}
+	if (warning)
+		kube_report_warning(&watch->report, warning);
 	if (status != 200)
 		return;
 	if (!list)
-		no_problem(watch);
+		kube_report_fine(&watch->report, watch->op);
 	watch->split = list ? kube_split_new(KUBE_SPLIT_LIST, on_list_item, watch)
 	                    : kube_split_new(KUBE_SPLIT_WATCH, on_watch_line, watch);
 	if (!watch->split)
@@ -581,7 +426,7 @@ static struct http_transfer *send_request(struct kube_watch *watch,
 	struct http_transfer *transfer = path ? http_get(watch->shared->http, &get, &events) : NULL;
 
 	if (transfer)
-		say(watch, REPORT_DEBUG, "GET %s", path);
+		kube_report_say(&watch->report, REPORT_DEBUG, "GET %s", path);
 	free(path);
 	return transfer;
 }
@@ -664,6 +509,13 @@ struct kube_watch *kube_watch_new(struct kube_shared *shared, unsigned scope,
 		kube_watch_free(watch);
 		return NULL;
 	}
+	watch->report = (struct kube_report){
+	    .events = &shared->events,
+	    .access = shared->access,
+	    .namespace_ = watch->namespace_,
+	    .selector = watch->selector,
+	    .service = watch->service,
+	};
 	schedule(watch, chance_below(START_JITTER_MS));
 	return watch;
 }

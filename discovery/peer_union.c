@@ -86,8 +86,7 @@ static const struct contribution *best_contribution(const struct peer_union *u,
 {
 	const struct contribution *best = member->contributions, *other;
 
-	DL_FOREACH(member->contributions, other)
-	{
+	DL_FOREACH (member->contributions, other) {
 		if (compare_contributions(u, other, best) > 0)
 			best = other;
 	}
@@ -124,8 +123,7 @@ static struct peer *merge_contributions(const struct member *member,
 	struct peer *merged = peer_clone(&best->peer);
 	const struct contribution *other;
 
-	DL_FOREACH(member->contributions, other)
-	{
+	DL_FOREACH (member->contributions, other) {
 		for (size_t i = 0; merged && i < other->peer.n_ports; i++) {
 			if (has_port_name(merged, other->peer.ports[i].name) ||
 			    add_port(merged, &other->peer.ports[i]))
@@ -238,8 +236,7 @@ static struct member *other_at_spot(const struct spot *spot, const struct member
 {
 	struct member *other;
 
-	DL_FOREACH2(spot->members, other, spot_next)
-	{
+	DL_FOREACH2 (spot->members, other, spot_next) {
 		if (other != member && other->settling == settling)
 			return other;
 	}
@@ -426,8 +423,7 @@ void peer_union_free(struct peer_union *u)
 
 	if (!u)
 		return;
-	HASH_ITER(hh, u->members, member, next)
-	{
+	HASH_ITER (hh, u->members, member, next) {
 		move_to_spot(u, member, NULL);
 		member_free(u, member);
 	}

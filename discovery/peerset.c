@@ -181,8 +181,7 @@ static void drop_others(struct peerset *set, struct scope *scope, uint64_t round
 {
 	struct object *object, *next;
 
-	HASH_ITER(hh, scope->objects, object, next)
-	{
+	HASH_ITER (hh, scope->objects, object, next) {
 		if (object->round != round)
 			object_drop(set, scope, object);
 	}
@@ -250,8 +249,7 @@ void peerset_free(struct peerset *set)
 
 	if (!set)
 		return;
-	HASH_ITER(hh, set->scopes, scope, next)
-	{
+	HASH_ITER (hh, set->scopes, scope, next) {
 		drop_all(set, scope);
 	}
 	peer_union_free(set->peers);

@@ -64,8 +64,8 @@ void reflector_sent(struct reflector *r, uint64_t now_ms);
 /* A LIST page came whole: its metadata (strings copied).  Returns true when it
  * was the last page, so that the store is complete; false when a page follows;
  * a missing RESOURCE_VERSION on the last page is the same as "". */
-bool reflector_listed(struct reflector *r, const char *resource_version,
-                      const char *continue_token, uint64_t now_ms);
+bool reflector_listed(struct reflector *r, const char *resource_version, const char *continue_token,
+                      uint64_t now_ms);
 
 /* A WATCH event other than ERROR came, with the resourceVersion it carries. */
 void reflector_saw(struct reflector *r, const char *resource_version, bool bookmark);

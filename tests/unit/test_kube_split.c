@@ -302,6 +302,34 @@ static void line_of_the_longest_length(void **state)
 		}
 }
 
+static void line_that_is_too_long_in_one_chunk(void **state)
+{
+	size_t longest = 0, len = KUBE_SPLIT_ITEM_MAX + 2;
+	struct kube_split *split = kube_split_new(KUBE_SPLIT_WATCH, count_item, &longest);
+	char *line = malloc(len);
+
+	(void)state;
+	assert_non_null(line);
+	memset(line, 'x', len);
+	line[len - 1] = '\n';
+	assert_int_equal(kube_split_feed(split, line, len), KUBE_SPLIT_TOO_LONG);
+	assert_int_equal(longest, 0);
+	free(line);
+	kube_split_free(split);
+}
+
+static void error_stays(void **state)
+{
+	struct outcome outcome = {0};
+	struct kube_split *split = kube_split_new(KUBE_SPLIT_LIST, on_item, &outcome);
+
+	(void)state;
+	assert_int_equal(kube_split_feed(split, "x", 1), KUBE_SPLIT_NOT_JSON);
+	assert_int_equal(kube_split_feed(split, "{\"items\":[{}]}", 14), KUBE_SPLIT_NOT_JSON);
+	finish(split, &outcome, KUBE_SPLIT_NOT_JSON);
+	assert_string_equal(outcome.text, "!2");
+}
+
 static void item_that_is_too_long(void **state)
 {
 	size_t longest = 0;
@@ -362,6 +390,8 @@ int main(void)
 	    cmocka_unit_test(end_in_the_middle_of_a_line_drops_it),
 	    cmocka_unit_test(watch_end_needs_no_envelope),
 	    cmocka_unit_test(line_of_the_longest_length),
+	    cmocka_unit_test(line_that_is_too_long_in_one_chunk),
+	    cmocka_unit_test(error_stays),
 	    cmocka_unit_test(item_that_is_too_long),
 	    cmocka_unit_test(envelope_that_is_too_long),
 	    cmocka_unit_test(callback_can_stop),

@@ -79,7 +79,8 @@ static void give_port(struct peer *peer, const char *name, uint16_t port)
 	peer->ports[peer->n_ports++] = (struct peer_port){strdup(name), port};
 }
 
-/* Puts the peers of TEXT, "key address [flags], ..."; flags: n not ready, t terminating. */
+/* Puts the peers of TEXT, "key address [flags], ..."; flags: n not ready, s not ready
+ * but serving, t terminating. */
 static void put(struct peerset *set, unsigned scope, const char *object, const char *text,
                 uint64_t now_ms)
 {
@@ -92,7 +93,8 @@ static void put(struct peerset *set, unsigned scope, const char *object, const c
 		char key[64], address[64], flags[8] = "";
 		assert_true(sscanf(part, " %63s %63s %7s", key, address, flags) >= 2);
 		peers[n] = make_peer(key, address);
-		peers[n].ready = peers[n].serving = !strchr(flags, 'n');
+		peers[n].serving = !strchr(flags, 'n');
+		peers[n].ready = peers[n].serving && !strchr(flags, 's');
 		peers[n].terminating = strchr(flags, 't') != NULL;
 		n++;
 	}
@@ -265,6 +267,7 @@ static void who_comes_back_in_time_never_left(void **state)
 	put(f->set, 0, "d/a", "", 100);
 	f->story.text[0] = '\0';
 	put(f->set, 0, "d/b", "u1 10.0.0.1", 100 + PEERSET_SETTLE_MS - 1);
+	assert_int_equal(peerset_settle(f->set, 100 + PEERSET_SETTLE_MS - 1), -1);
 	assert_int_equal(peerset_settle(f->set, 5000), -1);
 	assert_story(&f->story, "");
 	assert_int_equal(peerset_count(f->set), 1);
@@ -330,8 +333,20 @@ static void ready_copy_wins(void **state)
 
 	put(f->set, 0, "d/a", "u1 10.0.0.1 n", 0);
 	put(f->set, 0, "d/b", "u1 10.0.0.1", 1);
-	put(f->set, 0, "d/a", "u1 10.0.0.1 n", 2);
+	put(f->set, 0, "d/a", "u1 10.0.0.1 s", 2);
 	assert_story(&f->story, "+u1 10.0.0.1 notready; u1 10.0.0.1>10.0.0.1");
+}
+
+static void serving_copy_wins_among_those_not_ready(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f->set, 0, "d/a", "u1 10.0.0.1 n", 0);
+	f->story.told = 0;
+	put(f->set, 0, "d/b", "u1 10.0.0.1 s", 1);
+	assert_int_equal(f->story.told, 1);
+	put(f->set, 0, "d/a", "u1 10.0.0.1 n", 2);
+	assert_int_equal(f->story.told, 1);
 }
 
 static void same_name_in_two_scopes_is_two_objects(void **state)
@@ -671,6 +686,7 @@ int main(void)
 	    set_test(endpoint_in_two_slices_one_deleted),
 	    set_test(copy_that_is_not_terminating_wins),
 	    set_test(ready_copy_wins),
+	    set_test(serving_copy_wins_among_those_not_ready),
 	    set_test(same_name_in_two_scopes_is_two_objects),
 	    cmocka_unit_test(ports_of_all_services_are_known),
 	    set_test(equal_copies_do_not_take_turns),

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kube_path.h"
+#include "kube_report.h"
+
+/* What is left for the words behind a problem. */
+#define TAIL_ROOM 64
+
+static void tell(const struct kube_report *report, enum report_level level, const char *text)
+{
+	char line[KUBE_REPORT_SIZE * 2];
+
+	snprintf(line, sizeof(line), "kubernetes: namespace %s, %s %s: %s", report->namespace_,
+	         report->selector ? "selector" : "Service",
+	         report->selector ? report->selector : report->service, text);
+	report->events->report(report->events->arg, level, line);
+}
+
+void kube_report_say(const struct kube_report *report, enum report_level level, const char *format,
+                     ...)
+{
+	char text[KUBE_REPORT_SIZE];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	tell(report, level, text);
+}
+
+/* Says a problem when it is new, not at each retry. */
+__attribute__((format(printf, 3, 4))) static void
+problem(struct kube_report *report, enum reflector_op op, const char *format, ...)
+{
+	char text[KUBE_REPORT_SIZE];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	bool known = strcmp(text, report->problem) == 0;
+	memcpy(report->problem, text, sizeof(text));
+	report->problem_op = op;
+	kube_report_say(report, known ? REPORT_DEBUG : REPORT_ERROR,
+	                "%.*s (peers that are known stay; trying again)",
+	                KUBE_REPORT_SIZE - TAIL_ROOM, text);
+}
+
+static const char *verb(enum reflector_op op)
+{
+	return op == REFLECTOR_WATCH ? "watch" : "list";
+}
+
+void kube_report_http(struct kube_report *report, enum reflector_op op, enum kube_kind kind,
+                      int http_status, const struct kube_status *status)
+{
+	const struct kube_access *access = report->access;
+	const char *message = status->message ? status->message : "it does not say why";
+
+	if (http_status == 401)
+		problem(report, op,
+		        "401: the API server at %s:%u does not accept the token of the %s: is the "
+		        "service account deleted, or the token one of another cluster?",
+		        access->host, access->port, access->origin);
+	else if (http_status == 403)
+		problem(
+		    report, op,
+		    "403 for \"%s\" on %s: %s: a Role in that namespace must allow list and "
+		    "watch on endpointslices.discovery.k8s.io, and a RoleBinding give it to this "
+		    "pod's service account",
+		    verb(op), kube_kind_resource(kind), message);
+	else
+		problem(report, op, "the API server at %s:%u answers %d to \"%s\" on %s: %s",
+		        access->host, access->port, http_status, verb(op), kube_kind_resource(kind),
+		        message);
+}
+
+void kube_report_end(struct kube_report *report, enum reflector_op op,
+                     const struct reflector_end *end, const char *detail)
+{
+	switch (end->why) {
+	case REFLECTOR_GARBAGE:
+		problem(report, op,
+		        "what %s:%u answers cannot be read: %s: is that the Kubernetes API server?",
+		        report->access->host, report->access->port, detail);
+		break;
+	case REFLECTOR_REFUSED:
+		problem(report, op, "%s", detail);
+		break;
+	case REFLECTOR_CUT:
+		/* A WATCH that is cut is simply asked for again. */
+		if (op == REFLECTOR_LIST)
+			problem(report, op, "%s", detail);
+		else
+			kube_report_say(report, REPORT_DEBUG, "the watch was cut: %s", detail);
+		break;
+	case REFLECTOR_IN_STREAM:
+		kube_report_say(report, REPORT_DEBUG, "the watch ended with %d: %s", end->status,
+		                detail);
+		break;
+	case REFLECTOR_CLEAN:
+	case REFLECTOR_HTTP:
+		break;
+	}
+}
+
+void kube_report_fine(struct kube_report *report, enum reflector_op op)
+{
+	/* A LIST that works does not mend a WATCH that is forbidden. */
+	if (!report->problem[0] || (op == REFLECTOR_LIST && report->problem_op == REFLECTOR_WATCH))
+		return;
+	report->problem[0] = '\0';
+	tell(report, REPORT_INFO, "the API answers again");
+}
+
+void kube_report_listed(struct kube_report *report, enum kube_kind kind, size_t n_objects,
+                        size_t n_endpoints)
+{
+	bool empty = n_endpoints == 0;
+
+	if (report->said_synced && report->said_empty == empty)
+		return;
+	report->said_synced = true;
+	report->said_empty = empty;
+	if (!empty)
+		kube_report_say(report, REPORT_INFO, "%zu endpoints in %zu %s", n_endpoints,
+		                n_objects, kube_kind_resource(kind));
+	else if (n_objects)
+		tell(report, REPORT_INFO,
+		     "no endpoints (yet): does the Service select this application's pods?");
+	else
+		kube_report_say(report, REPORT_WARNING,
+		                "no %s there: it is the Service, not the pods, that must have that "
+		                "%s",
+		                kube_kind_resource(kind), report->selector ? "label" : "name");
+}
+
+void kube_report_truncated(struct kube_report *report, const char *key)
+{
+	if (report->said_truncated)
+		return;
+	report->said_truncated = true;
+	kube_report_say(report, REPORT_WARNING,
+	                "Endpoints %s is cut off at 1,000 addresses, so peers are missing: allow "
+	                "list and watch on endpointslices.discovery.k8s.io",
+	                key);
+}
+
+void kube_report_warning(struct kube_report *report, const char *text)
+{
+	if (report->said_warning)
+		return;
+	report->said_warning = true;
+	kube_report_say(report, REPORT_INFO, "the API server warns: %s", text);
+}
