@@ -1,6 +1,7 @@
 """Against a real API server and controllers: what the README promises, in pods."""
 
 import os
+import pathlib
 import re
 import time
 
@@ -13,6 +14,7 @@ from lab.pods import Network, unavailable
 from lab.sidecar import ACCOUNT, PORT, await_discovered, discovered, discovering
 
 APP = {"app": "sample"}
+EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 SETTLED = 20  # seconds that controllers may take on a loaded machine
 OUTAGE = float(os.environ.get("KEPMD_OUTAGE_SECONDS", "60"))
 
@@ -189,6 +191,15 @@ def test_a_kubeconfig(world, epmd_binary, user):
     pod = world.network.pod(f"kubeconfig-{user}")
     world.stack.callback(world.network.remove, pod)
     ours = world.epmd(epmd_binary, pod, ERL_EPMD_KUBECONFIG=path, ERL_EPMD_DIST="9100")
+    await_discovered(ours, {"sample@10.77.0.1": 9100}, SETTLED)
+
+
+def test_the_examples_manifests_give_all_that_is_needed(world, bin_dir, epmd_binary):
+    config = world.cluster.kubeconfig(str(world.folder / "config"), "admin", world.name)
+    world.network.host.run([f"{bin_dir}/kubectl", "--kubeconfig", config, "apply", "-f",
+                            EXAMPLES / "elixir" / "k8s.yaml"], env={"HOME": world.folder}, check=True)
+    world.cluster.create_pod("p", "10.77.0.1", APP, ready=False, namespace=world.name)
+    ours = world.epmd(epmd_binary, world.pod("self"), ERL_EPMD_DIST="9100")
     await_discovered(ours, {"sample@10.77.0.1": 9100}, SETTLED)
 
 
