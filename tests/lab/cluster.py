@@ -20,13 +20,12 @@ import tempfile
 import urllib.parse
 
 from .authority import Authority
+from .built import Unavailable, built
 from .namespace import clean_env, enter_and_call, family_of
 from .service_account import write_kubeconfig, write_mount
 from .wait import until
 
-BUILD_SCRIPT = pathlib.Path(__file__).parents[2] / "scripts" / "kube-build"
-BUILD_TIMEOUT = 3600
-EX_TEMPFAIL = 75
+__all__ = ["Cluster", "Unavailable", "LabError", "ApiError", "programs", "SLICE_RULES", "ENDPOINTS_RULES"]
 
 START_TIMEOUT = 90
 REQUEST_TIMEOUT = 15
@@ -67,10 +66,6 @@ exit 1
 Reply = collections.namedtuple("Reply", "status body")
 
 
-class Unavailable(Exception):
-    """The programs cannot be had on this machine; the text says why. Tests skip with it."""
-
-
 class LabError(Exception):
     """A server of the lab does not do its part."""
 
@@ -86,17 +81,7 @@ class ApiError(Exception):
 
 def programs():
     """The folder with etcd and the Kubernetes programs, built first if need be."""
-    # In a file of its own and not through a pipe: a build says a lot.
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as progress:
-        done = subprocess.run([BUILD_SCRIPT], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=progress,
-                              text=True, timeout=BUILD_TIMEOUT, check=False)
-        progress.seek(0)
-        said = progress.read().splitlines()
-    if done.returncode == EX_TEMPFAIL:
-        raise Unavailable(said[-1] if said else "scripts/kube-build gave no reason")
-    if done.returncode != 0:
-        raise LabError("\n".join([f"scripts/kube-build: exit status {done.returncode}", *said[-LOG_TAIL_LINES:]]))
-    return pathlib.Path(done.stdout.strip())
+    return built("kube-build")
 
 
 def pick_port(address):
