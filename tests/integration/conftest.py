@@ -7,7 +7,8 @@ import pathlib
 import pytest
 
 from lab import pods
-from lab.beam import STOCK_ROOT, Beam, erts_folder
+from lab.beam import STOCK_ROOT, Beam, erts_folder, otp_with_epmd
+from lab.built import Unavailable, built
 from lab.epmd import Epmd
 from lab.standin import Standin
 
@@ -49,6 +50,18 @@ def stock_epmd():
     if path is None:
         pytest.skip("no stock epmd: erlang-base is not installed")
     return path
+
+
+@pytest.fixture(scope="session")
+def otp27_erl(epmd_binary, tmp_path_factory):
+    """`erl` of OTP 27, two releases newer than Debian 12's, whose epmd is ours."""
+    if os.environ.get("KEPMD_NO_OTP27"):
+        pytest.skip("KEPMD_NO_OTP27 is set: without a newer OTP")
+    try:
+        root = built("otp-build")
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    return otp_with_epmd(epmd_binary, str(tmp_path_factory.mktemp("otp27") / "otp"), str(root))
 
 
 @pytest.fixture
