@@ -31,6 +31,7 @@ main() ->
     ok = file:write_file(File ++ ".rel", io_lib:format("~p.~n", [{release, Release, Erts, Applications}])),
     ok = systools:make_script(File, [{path, [Work]}, no_module_tests, no_warn_sasl]),
     ok = systools:make_tar(File, [{path, [Work]}, {erts, code:root_dir()}, no_module_tests, no_warn_sasl]),
+    {ok, _} = file:copy(filename:join([code:root_dir(), "bin", "start_clean.boot"]), File ++ ".clean"),
     ok = file:write_file(File ++ ".data", [element(2, Erts), " ", element(2, Release), "\n"]).
 
 version(Name) ->
@@ -45,6 +46,7 @@ mkdir "$target/bin"
 tar -xzf "$work/sample.tar.gz" -C "$target"
 version=$(cut -d' ' -f2 "$work/sample.data")
 cp "$work/sample.data" "$target/releases/start_erl.data"
+cp "$work/sample.clean" "$target/releases/$version/start_clean.boot"
 cp rel/vm.args "$target/releases/$version/"
 cp rel/sample "$target/bin/"
 od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >"$target/releases/COOKIE"

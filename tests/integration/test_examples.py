@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from lab.release import RELEASES, Running
+from lab.release import RELEASES, ReleaseError, Running
 from lab.sidecar import account_pod
 from lab.wait import until
 
@@ -49,6 +49,13 @@ def test_two_pods_list_each_other_and_connect(start):
     assert f"nodeup {b.name}, 1 connected" in a.log_text()
     assert b.stop() == 0
     until(lambda: a.nodes() == set(), 10, f"{b} to leave")
+
+
+def test_an_rpc_says_what_went_wrong(release, network, closing):
+    running = closing.enter_context(Running(release, network.pod())).wait_started()
+    for wrong in ("1 +", "exit(oh)"):
+        with pytest.raises(ReleaseError):
+            running.rpc(wrong)
 
 
 def test_its_epmd_is_ours_and_alone_it_is_stock(release, network, epmd_binary, closing):
