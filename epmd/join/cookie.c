@@ -63,7 +63,7 @@ static bool is_given(const char *text)
 static bool is_ascii(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)text[i] > 0x7F || text[i] == '\0')
+		if ((unsigned char)text[i] > 0x7F)
 			return false;
 	return true;
 }

@@ -423,6 +423,8 @@ static void a_cookie_in_a_file_has_its_length(void **state)
 		put(s, ".erlang.cookie", string_of('x', n), 0400);
 		EXPECT_WRONG(s, in(s, ".erlang.cookie"), "255");
 	}
+	put(s, ".erlang.cookie", string_of('\n', 3000), 0400);
+	EXPECT_WRONG(s, in(s, ".erlang.cookie"), "too long");
 }
 
 /* Each kind of file, modes, and whether it may have them. */
