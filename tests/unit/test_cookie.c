@@ -142,8 +142,10 @@ struct node {
 	struct owner owner;
 };
 
-static void become_node(const int talk[2], const char *const flags[5])
+static void become_node(const int talk[2], uid_t uid, const char *const flags[5])
 {
+	if (setuid(uid) < 0)
+		_exit(126);
 	close(talk[0]);
 	dup2(talk[1], STDIN_FILENO);
 	dup2(talk[1], STDOUT_FILENO);
@@ -171,17 +173,20 @@ static void connect_pair(int *client, int *server)
 	close(listener);
 }
 
-static void start_node(struct node *node, const char *const flags[5])
+static void start_node(struct node *node, uid_t uid, const char *const flags[5])
 {
 	int client, server, talk[2];
+	uid_t ours = geteuid();
 	char byte;
 
+	assert_int_equal(seteuid(uid), 0); /* a socket is its maker's */
 	connect_pair(&client, &server);
+	assert_int_equal(seteuid(ours), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, talk), 0);
 	node->pid = fork();
 	assert_true(node->pid >= 0);
 	if (node->pid == 0)
-		become_node(talk, flags);
+		become_node(talk, uid, flags);
 	close(client);
 	close(talk[1]);
 	node->talk = talk[0];
@@ -206,7 +211,7 @@ static void the_first_place_decides(void **state)
 	struct scene *s = *state;
 	struct node node;
 
-	start_node(&node, flags);
+	start_node(&node, geteuid(), flags);
 	s->owner = &node.owner;
 	s->places = (struct cookie_places){
 	    .cookie_file = put(s, "given", "given", 0400),
@@ -250,21 +255,33 @@ static void the_first_place_decides(void **state)
 	end_node(&node);
 }
 
-static void the_command_line_of_another_user_does_not_count(void **state)
+static void the_command_line_of_our_user_counts(void **state)
 {
 	static const char *const flags[5] = {"-setcookie", "plain"};
 	struct scene *s = *state;
 	struct node node;
 
-	start_node(&node, flags);
+	start_node(&node, geteuid(), flags);
 	s->owner = &node.owner;
 	expect_found(s, "plain", "the node's -setcookie");
-	/* As root one could read it none the less. */
-	if (geteuid() == 0 && seteuid(65534) == 0) {
-		assert_int_equal(find(s), COOKIE_NONE);
-		assert_int_equal(seteuid(0), 0);
-	}
-	node.owner.uid++;
+	end_node(&node);
+}
+
+/* Even if we could read it. */
+static void the_command_line_of_another_user_does_not_count(void **state)
+{
+	static const char *const flags[5] = {"-setcookie", "plain"};
+	struct scene *s = *state;
+	struct owner_args args;
+	struct node node;
+
+	if (geteuid() != 0)
+		skip();
+	start_node(&node, 65534, flags);
+	assert_int_equal(node.owner.uid, 65534);
+	assert_true(owner_args_read(&node.owner, &args));
+	owner_args_clear(&args);
+	s->owner = &node.owner;
 	assert_int_equal(find(s), COOKIE_NONE);
 	end_node(&node);
 }
@@ -347,7 +364,7 @@ static void a_wrong_setcookie_is_said(void **state)
 	struct scene *s = *state;
 	struct node node;
 
-	start_node(&node, flags);
+	start_node(&node, geteuid(), flags);
 	s->owner = &node.owner;
 	EXPECT_WRONG(s, "-setcookie", "empty");
 	end_node(&node);
@@ -423,8 +440,10 @@ static void a_cookie_in_a_file_has_its_length(void **state)
 		put(s, ".erlang.cookie", string_of('x', n), 0400);
 		EXPECT_WRONG(s, in(s, ".erlang.cookie"), "255");
 	}
-	put(s, ".erlang.cookie", string_of('\n', 3000), 0400);
-	EXPECT_WRONG(s, in(s, ".erlang.cookie"), "too long");
+	for (const char *c = "\n\t"; *c; c++) {
+		put(s, ".erlang.cookie", string_of(*c, 3000), 0400);
+		EXPECT_WRONG(s, in(s, ".erlang.cookie"), "too long");
+	}
 }
 
 /* Each kind of file, modes, and whether it may have them. */
@@ -528,6 +547,7 @@ int main(void)
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 	    IN_FOLDER(the_first_place_decides),
+	    IN_FOLDER(the_command_line_of_our_user_counts),
 	    IN_FOLDER(the_command_line_of_another_user_does_not_count),
 	    cmocka_unit_test(the_environment_is_read),
 	    cmocka_unit_test(setcookie_is_read_as_the_vm_does),

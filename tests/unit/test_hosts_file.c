@@ -230,8 +230,12 @@ static void what_was_in_it_goes(void **state)
 static void each_host_has_a_line(void **state)
 {
 	struct scene *s = *state;
+	char too_long[2001];
 
+	memset(too_long, 'x', sizeof too_long);
+	memcpy(too_long + sizeof too_long - 3, "@h", 3);
 	start(s);
+	discover(s, too_long);
 	discover(s, "b@10.0.0.9");
 	discover(s, "a@10.0.0.10");
 	discover(s, "a@10.0.0.9");
