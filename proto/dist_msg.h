@@ -123,10 +123,12 @@ enum dist_message {
 struct dist_answer {
 	uint32_t id; /* of the pid that it is to */
 	uint32_t serial;
-	struct etf_reader result; /* stands at Result */
+	struct etf_reader result; /* stands at Result, within the body */
 };
-/* DIST_MALFORMED for what is no message at all.  Accepts the control messages SEND and
- * SEND_SENDER. */
+/* DIST_MALFORMED for what is no message at all, and for an answer whose Result is no
+ * whole term of ETF_DEPTH_MAX at most, with the body's end behind it.  Accepts the
+ * control messages SEND and SEND_SENDER; of others no more than their number is read,
+ * for their terms may nest as deep as they like, and be of a later release. */
 enum dist_decode dist_message_decode(const uint8_t *body, size_t len, enum dist_message *kind,
                                      struct dist_answer *answer);
 

@@ -49,6 +49,13 @@ uint32_t wire_get32(struct wire_reader *reader)
 	return high << 16 | wire_get16(reader);
 }
 
+uint64_t wire_get64(struct wire_reader *reader)
+{
+	uint64_t high = wire_get32(reader);
+
+	return high << 32 | wire_get32(reader);
+}
+
 struct wire_writer wire_writer_on(void *buffer, size_t size)
 {
 	uint8_t *start = buffer;
@@ -84,6 +91,15 @@ void wire_put32(struct wire_writer *writer, uint32_t value)
 	uint8_t b[] = {(uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8),
 	               (uint8_t)value};
 
+	wire_put_bytes(writer, b, sizeof(b));
+}
+
+void wire_put64(struct wire_writer *writer, uint64_t value)
+{
+	uint8_t b[8];
+
+	for (size_t i = 0; i < sizeof(b); i++)
+		b[i] = (uint8_t)(value >> (56 - 8 * i));
 	wire_put_bytes(writer, b, sizeof(b));
 }
 

@@ -26,6 +26,7 @@ struct wire_reader wire_reader_of(const void *bytes, size_t len);
 uint8_t wire_get8(struct wire_reader *reader);
 uint16_t wire_get16(struct wire_reader *reader);
 uint32_t wire_get32(struct wire_reader *reader);
+uint64_t wire_get64(struct wire_reader *reader);
 /* LEN bytes, or empty when so many are not there. */
 struct wire_bytes wire_get_bytes(struct wire_reader *reader, size_t len);
 /* All that is left. */
@@ -42,6 +43,7 @@ struct wire_writer wire_writer_on(void *buffer, size_t size);
 void wire_put8(struct wire_writer *writer, uint8_t value);
 void wire_put16(struct wire_writer *writer, uint16_t value);
 void wire_put32(struct wire_writer *writer, uint32_t value);
+void wire_put64(struct wire_writer *writer, uint64_t value);
 void wire_put_bytes(struct wire_writer *writer, const void *bytes, size_t len);
 /* Bytes written, or 0 when something did not fit. */
 size_t wire_written(const struct wire_writer *writer);
