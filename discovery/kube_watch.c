@@ -9,6 +9,7 @@
 
 #include "chance.h"
 #include "clock.h"
+#include "kube_kind.h"
 #include "kube_object.h"
 #include "kube_path.h"
 #include "kube_report.h"
@@ -34,9 +35,9 @@ struct kube_watch {
 	char *namespace_;
 	char *selector;
 	char *service;
-	enum kube_kind kind;
-	bool slices_worked; /* a LIST of slices has succeeded: 403 means trouble, not fallback */
-	bool slices_denied; /* Endpoints are read because slices are forbidden */
+	struct kube_kind_choice choice;
+	bool going_on;       /* the next LIST goes on with the choice made, or repeats it */
+	enum kube_kind kept; /* the kind that the reflector knows a version of */
 	bool retried_401;
 	struct kube_report report;
 	struct reflector *reflector;
@@ -90,7 +91,7 @@ static bool on_list_item(void *arg, const char *text, size_t len)
 	struct kube_object object;
 	char error[DETAIL_SIZE];
 
-	if (kube_object_parse(watch->kind, text, len, &object, error, sizeof(error)) < 0) {
+	if (kube_object_parse(watch->choice.kind, text, len, &object, error, sizeof(error)) < 0) {
 		set_end(watch, REFLECTOR_GARBAGE, error);
 		return false;
 	}
@@ -139,7 +140,7 @@ static bool on_watch_line(void *arg, const char *text, size_t len)
 	struct kube_event event;
 	char error[DETAIL_SIZE];
 
-	if (kube_event_parse(watch->kind, text, len, &event, error, sizeof(error)) < 0) {
+	if (kube_event_parse(watch->choice.kind, text, len, &event, error, sizeof(error)) < 0) {
 		set_end(watch, REFLECTOR_GARBAGE, error);
 		return false;
 	}
@@ -153,12 +154,9 @@ static bool on_watch_line(void *arg, const char *text, size_t len)
 static void list_complete(struct kube_watch *watch)
 {
 	peerset_replace_end(watch->shared->peers, watch->scope, clock_now_ms());
-	if (watch->kind != KUBE_ENDPOINTS) {
-		watch->slices_worked = true;
-		watch->slices_denied = false;
-	}
+	kube_kind_listed(&watch->choice);
 	kube_report_fine(&watch->report, watch->op);
-	kube_report_listed(&watch->report, watch->kind, watch->n_objects, watch->n_endpoints);
+	kube_report_listed(&watch->report, watch->choice.kind, watch->n_objects, watch->n_endpoints);
 }
 
 /* Returns false when the envelope cannot be read: END is then set. */
@@ -187,42 +185,35 @@ static bool list_page(struct kube_watch *watch)
 
 /* --- which kind of object ---------------------------------------------------------------------- */
 
-static void read_kind(struct kube_watch *watch, enum kube_kind kind)
+/* Each whole LIST asks for the best kind first; the version of the one that has been read is
+ * kept for when none better is to be had. */
+static void choose_kind(struct kube_watch *watch, struct reflector_request *request)
 {
-	watch->kind = kind;
+	if (request->op == REFLECTOR_LIST && !request->continue_token && !watch->going_on)
+		kube_kind_begin(&watch->choice);
+	watch->going_on = false;
+	if (watch->choice.kind != watch->kept)
+		reflector_first(request);
+}
+
+/* A LIST of the kind chosen is being answered: only now is the other's version of no use. */
+static void keep_kind(struct kube_watch *watch)
+{
+	if (watch->choice.kind == watch->kept)
+		return;
+	watch->kept = watch->choice.kind;
 	reflector_restart(watch->reflector);
 }
 
-/* A LIST was answered 404: that version is not served here.  False when there is no
- * other to try. */
-static bool fall_back_unserved(struct kube_watch *watch)
-{
-	if (watch->kind == KUBE_ENDPOINTS)
-		return false;
-	read_kind(watch, watch->kind == KUBE_SLICES_V1 ? KUBE_SLICES_V1BETA1 : KUBE_ENDPOINTS);
-	kube_report_say(&watch->report, REPORT_DEBUG, "reading %s instead, the other is not served",
-	                kube_kind_resource(watch->kind));
-	return true;
-}
-
-/* A LIST was answered 403.  An API that is not served may answer that too.  False when it is to be
- * taken as an error. */
-static bool fall_back_denied(struct kube_watch *watch)
-{
-	if (watch->kind == KUBE_ENDPOINTS || watch->slices_worked)
-		return false;
-	read_kind(watch, KUBE_ENDPOINTS);
-	watch->slices_denied = true;
-	return true;
-}
-
+/* True when another kind is to be asked for instead of the one refused. */
 static bool fall_back(struct kube_watch *watch)
 {
-	if (watch->op != REFLECTOR_LIST)
+	if (watch->op != REFLECTOR_LIST || !kube_kind_refused(&watch->choice, watch->status))
 		return false;
-	if (watch->status == 404)
-		return fall_back_unserved(watch);
-	return watch->status == 403 && fall_back_denied(watch);
+	watch->going_on = true;
+	kube_report_say(&watch->report, REPORT_DEBUG, "%d: asking for %s instead", watch->status,
+	                kube_kind_resource(watch->choice.kind));
+	return true;
 }
 
 /* --- how a request ended -------------------------------------------------------------------------- */
@@ -238,13 +229,14 @@ static void http_status_ended(struct kube_watch *watch, const struct http_result
 	if (watch->status == 401 && !watch->retried_401) {
 		/* The token may have been swapped while the request was under way. */
 		watch->retried_401 = true;
+		watch->going_on = true;
 		schedule(watch, 0);
 		return;
 	}
 	kube_status_parse(watch->body ? watch->body : "", watch->body_len, &status);
 	bool expired = watch->status == 410;
 	if (!expired && !status.version_too_large)
-		kube_report_http(&watch->report, watch->op, watch->kind, watch->status, &status);
+		kube_report_http(&watch->report, watch->op, watch->choice.kind, watch->status, &status);
 	watch->end = (struct reflector_end){
 	    .why = REFLECTOR_HTTP,
 	    .status = watch->status,
@@ -252,9 +244,6 @@ static void http_status_ended(struct kube_watch *watch, const struct http_result
 	    .version_too_large = status.version_too_large,
 	};
 	kube_status_clear(&status);
-	/* Neither may be read: begin anew with what is asked for in the manual. */
-	if (watch->kind == KUBE_ENDPOINTS && watch->slices_denied && watch->status == 403)
-		read_kind(watch, KUBE_SLICES_V1);
 	reflector_ended(watch->reflector, &watch->end, clock_now_ms());
 	schedule(watch, 0);
 }
@@ -312,8 +301,11 @@ static void on_done(void *arg, const struct http_result *result)
 
 /* --- what comes ------------------------------------------------------------------------------------ */
 
-static void begin_list(struct kube_watch *watch)
+static void begin_page(struct kube_watch *watch)
 {
+	keep_kind(watch);
+	if (watch->later_page)
+		return;
 	watch->n_objects = 0;
 	watch->n_endpoints = 0;
 	peerset_replace_begin(watch->shared->peers, watch->scope);
@@ -335,8 +327,8 @@ static void on_status(void *arg, int status, const char *warning)
 	                    : kube_split_new(KUBE_SPLIT_WATCH, on_watch_line, watch);
 	if (!watch->split)
 		set_end(watch, REFLECTOR_GARBAGE, "no memory to read it");
-	else if (list && !watch->later_page)
-		begin_list(watch);
+	else if (list)
+		begin_page(watch);
 }
 
 static bool keep_body(struct kube_watch *watch, const char *bytes, size_t len)
@@ -408,7 +400,7 @@ static struct http_transfer *send_request(struct kube_watch *watch,
                                           const struct reflector_request *request)
 {
 	const struct kube_target target = {
-	    .kind = watch->kind,
+	    .kind = watch->choice.kind,
 	    .namespace_ = watch->namespace_,
 	    .selector = watch->selector,
 	    .services = watch->service,
@@ -431,18 +423,6 @@ static struct http_transfer *send_request(struct kube_watch *watch,
 	return transfer;
 }
 
-/* Slices that were forbidden may be allowed by now: they are tried again whenever a
- * whole LIST is due. */
-static void retry_slices(struct kube_watch *watch, struct reflector_request *request)
-{
-	if (!watch->slices_denied || watch->kind != KUBE_ENDPOINTS ||
-	    request->op != REFLECTOR_LIST || request->continue_token ||
-	    !reflector_synced(watch->reflector))
-		return;
-	read_kind(watch, KUBE_SLICES_V1);
-	reflector_next(watch->reflector, clock_now_ms(), request);
-}
-
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct kube_watch *watch = arg;
@@ -453,7 +433,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	forget_request(watch);
 	reflector_next(watch->reflector, clock_now_ms(), &request);
-	retry_slices(watch, &request);
+	choose_kind(watch, &request);
 	watch->op = request.op;
 	watch->later_page = request.continue_token != NULL;
 	if (kube_access_refresh(watch->shared->access, error, sizeof(error)) == 0)
@@ -499,7 +479,8 @@ struct kube_watch *kube_watch_new(struct kube_shared *shared, unsigned scope,
 		return NULL;
 	watch->shared = shared;
 	watch->scope = scope;
-	watch->kind = KUBE_SLICES_V1;
+	watch->choice = kube_kind_choice();
+	watch->kept = watch->choice.kind;
 	watch->reflector = reflector_new(reflector_chance, NULL);
 	watch->timer = evtimer_new(shared->base, on_timer, watch);
 	watch->silence = evtimer_new(shared->base, on_silence, watch);

@@ -20,6 +20,9 @@
 #define RELIST_MIN_MS (30 * 60 * 1000u)
 #define RELIST_MAX_MS (60 * 60 * 1000u)
 
+/* Whatever the server has at hand. */
+#define ANY_VERSION "0"
+
 struct reflector {
 	reflector_random_fn *random;
 	void *arg;
@@ -130,7 +133,7 @@ static const char *list_version(const struct reflector *r)
 		return NULL;
 	if (r->version)
 		return r->version;
-	return r->synced ? NULL : "0";
+	return r->synced ? NULL : ANY_VERSION;
 }
 
 /* With a version and a limit a LIST would show exactly that old state, and not
@@ -153,6 +156,12 @@ void reflector_next(struct reflector *r, uint64_t now_ms, struct reflector_reque
 		request->continue_token = r->continue_token;
 		request->limit = list_limit(r);
 	}
+}
+
+void reflector_first(struct reflector_request *request)
+{
+	*request = (struct reflector_request){
+	    .op = REFLECTOR_LIST, .resource_version = ANY_VERSION, .limit = REFLECTOR_PAGE};
 }
 
 void reflector_sent(struct reflector *r, uint64_t now_ms)

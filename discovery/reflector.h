@@ -58,6 +58,10 @@ void reflector_restart(struct reflector *r);
 /* What to ask next. */
 void reflector_next(struct reflector *r, uint64_t now_ms, struct reflector_request *request);
 
+/* What a new reflector asks first: for a LIST of another kind of object, until that is
+ * answered and reflector_restart called. */
+void reflector_first(struct reflector_request *request);
+
 /* The request that reflector_next gave is under way. */
 void reflector_sent(struct reflector *r, uint64_t now_ms);
 

@@ -170,6 +170,31 @@ def test_slices_denied_later_is_trouble_not_fallback(daemon, api, two):
     assert not any(r.resource == "endpoints" for r in api.requests[seen:])
 
 
+def test_unserved_for_a_moment_is_trouble_not_fallback(daemon, api, two):
+    """A server that starts answers 404; so does a load balancer that has none behind it."""
+    ours = daemon()
+    await_discovered(ours, two)
+    api.wait_watches(1)
+    seen = len(api.requests)
+    api.compact()
+    api.fault("list", times=2, path="endpointslices", status=404, body=b"404 page not found\n")
+    break_and_mend(ours, api, two, r'answers 404 to "list" on endpointslices', api.compact)
+    assert not any(r.resource == "endpoints" for r in api.requests[seen:])
+
+
+def test_slices_that_come_later_are_read(daemon, api, two):
+    """Each whole LIST asks for them first."""
+    api.versions = []
+    ours = daemon()
+    await_discovered(ours, two)
+    api.wait_watches(1)
+    api.versions = ["v1"]
+    api.compact()
+    api.drop_connections()
+    api.wait_request(lambda r: r.verb == "watch" and r.resource == "endpointslices", timeout=20)
+    assert discovered(ours) == two
+
+
 def test_watch_denied_but_list_allowed_is_said_once(daemon, api, two):
     api.deny("endpointslices", "watch")
     ours = daemon()

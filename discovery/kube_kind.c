@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "kube_kind.h"
+
+struct kube_kind_choice kube_kind_choice(void)
+{
+	return (struct kube_kind_choice){.kind = KUBE_SLICES_V1, .lowest = KUBE_ENDPOINTS};
+}
+
+void kube_kind_begin(struct kube_kind_choice *choice)
+{
+	choice->kind = KUBE_SLICES_V1;
+}
+
+bool kube_kind_refused(struct kube_kind_choice *choice, int status)
+{
+	if ((status != 404 && status != 403) || choice->kind == choice->lowest)
+		return false;
+	choice->kind = choice->kind == KUBE_SLICES_V1 ? KUBE_SLICES_V1BETA1 : KUBE_ENDPOINTS;
+	return true;
+}
+
+void kube_kind_listed(struct kube_kind_choice *choice)
+{
+	if (choice->kind != KUBE_ENDPOINTS)
+		choice->lowest = choice->kind;
+}
