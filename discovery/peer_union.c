@@ -388,6 +388,17 @@ void peer_union_remove(struct peer_union *u, struct contribution *contribution)
 	member_touch(u, contribution->member);
 }
 
+bool peer_union_has(const struct member *member, const char *object)
+{
+	const struct contribution *contribution;
+
+	DL_FOREACH (member->contributions, contribution) {
+		if (contribution->object == object && !contribution->missing)
+			return true;
+	}
+	return false;
+}
+
 int64_t peer_union_settle(struct peer_union *u, uint64_t now_ms)
 {
 	struct member *first;

@@ -20,6 +20,7 @@ struct contribution {
 	struct peer peer;
 	const char *object;    /* borrowed: the object's name */
 	struct member *member; /* by peer_union_find */
+	bool missing;          /* kept though its object has it no more: see peerset.c */
 	struct contribution *prev, *next;
 };
 
@@ -35,6 +36,10 @@ struct member *peer_union_find(struct peer_union *u, const char *key);
 
 void peer_union_add(struct peer_union *u, struct contribution *contribution);
 void peer_union_remove(struct peer_union *u, struct contribution *contribution);
+
+/* Whether OBJECT (the pointer that its contributions have) contributes to MEMBER with one
+ * that is not missing. */
+bool peer_union_has(const struct member *member, const char *object);
 
 /* Tells what _add and _remove have changed.  Returns -1 when memory is out. */
 int peer_union_refresh(struct peer_union *u, uint64_t now_ms);

@@ -20,8 +20,9 @@
 
 struct object {
 	char *name;
-	struct contribution *contributions;
+	struct contribution *contributions; /* the missing ones last */
 	size_t n;
+	size_t n_missing;
 	uint64_t round; /* of its scope when it was put last */
 	UT_hash_handle hh;
 	bool hash_add_failed;
@@ -30,6 +31,7 @@ struct object {
 struct scope {
 	unsigned id;
 	uint64_t round; /* counts peerset_replace_begin */
+	bool replacing; /* a LIST is under way */
 	struct object *objects;
 	UT_hash_handle hh;
 	bool hash_add_failed;
@@ -85,30 +87,31 @@ static struct object *object_get(struct scope *scope, const char *name)
 	return NULL;
 }
 
-static void remove_contributions(struct peerset *set, struct object *object)
+/* Removes the last contributions, so that N are left. */
+static void cut_contributions(struct peerset *set, struct object *object, size_t n)
 {
-	for (size_t i = 0; i < object->n; i++) {
+	for (size_t i = n; i < object->n; i++) {
 		peer_union_remove(set->peers, &object->contributions[i]);
 		peer_clear(&object->contributions[i].peer);
 	}
-	free(object->contributions);
-	object->contributions = NULL;
-	object->n = 0;
+	object->n = n;
+	object->n_missing = 0;
 }
 
 static void object_drop(struct peerset *set, struct scope *scope, struct object *object)
 {
-	remove_contributions(set, object);
+	cut_contributions(set, object, 0);
+	free(object->contributions);
 	HASH_DEL(scope->objects, object);
 	free(object->name);
 	free(object);
 }
 
-/* Takes over what is in the N > 0 peers, unless it fails. */
+/* Takes over what is in the N peers, unless it fails; there is room for MORE. */
 static struct contribution *contributions_new(struct peerset *set, const char *object,
-                                              struct peer *peers, size_t n)
+                                              struct peer *peers, size_t n, size_t more)
 {
-	struct contribution *made = calloc(n, sizeof(*made));
+	struct contribution *made = calloc(n + more, sizeof(*made));
 
 	if (!made)
 		return NULL;
@@ -127,48 +130,74 @@ static struct contribution *contributions_new(struct peerset *set, const char *o
 	return made;
 }
 
-static int put_some(struct peerset *set, unsigned id, const char *name, struct peer *peers,
+/* OBJECT has the N contributions MADE now.  KEEP: those that it had and has no more stay,
+ * behind them. */
+static void exchange(struct peerset *set, struct object *object, struct contribution *made,
+                     size_t n, bool keep)
+{
+	struct contribution *old = object->contributions;
+	size_t n_old = object->n, n_kept = 0;
+
+	for (size_t i = 0; i < n_old; i++)
+		old[i].missing = true;
+	for (size_t i = 0; i < n; i++)
+		peer_union_add(set->peers, &made[i]);
+	for (size_t i = 0; i < n_old; i++) {
+		peer_union_remove(set->peers, &old[i]);
+		if (keep && !peer_union_has(old[i].member, object->name)) {
+			made[n + n_kept] = old[i];
+			peer_union_add(set->peers, &made[n + n_kept++]);
+		} else {
+			peer_clear(&old[i].peer);
+		}
+	}
+	free(old);
+	object->contributions = made;
+	object->n = n + n_kept;
+	object->n_missing = n_kept;
+}
+
+static int put_some(struct peerset *set, struct scope *scope, const char *name, struct peer *peers,
                     size_t n)
 {
-	struct scope *scope = scope_get(set, id);
-	struct object *object = scope ? object_get(scope, name) : NULL;
+	struct object *object = object_get(scope, name);
 	struct contribution *made;
 
 	if (!object)
 		return -1;
 	/* Even if memory is out below: the object exists, so what it had stays. */
 	object->round = scope->round;
-	made = contributions_new(set, object->name, peers, n);
+	made = contributions_new(set, object->name, peers, n, scope->replacing ? object->n : 0);
 	if (!made)
 		return -1;
-	remove_contributions(set, object);
-	for (size_t i = 0; i < n; i++)
-		peer_union_add(set->peers, &made[i]);
-	object->contributions = made;
-	object->n = n;
+	exchange(set, object, made, n, scope->replacing);
 	return 0;
 }
 
-static void put_none(struct peerset *set, unsigned id, const char *name)
+/* A LIST under way takes nothing away, not even from an object that it has already: the
+ * object that an endpoint was moved to may come later, or never if the LIST breaks off. */
+static int put_none(struct peerset *set, struct scope *scope, const char *name)
 {
-	struct scope *scope = scope_find(set, id);
-	struct object *object = NULL;
+	struct object *object;
 
-	if (scope)
-		HASH_FIND_STR(scope->objects, name, object);
-	if (object)
-		object_drop(set, scope, object);
+	HASH_FIND_STR(scope->objects, name, object);
+	if (!object)
+		return 0;
+	if (scope->replacing)
+		return put_some(set, scope, name, NULL, 0);
+	object_drop(set, scope, object);
+	return 0;
 }
 
-int peerset_put(struct peerset *set, unsigned scope, const char *object, struct peer *peers,
-                size_t n, uint64_t now_ms)
+int peerset_put(struct peerset *set, unsigned id, const char *object, struct peer *peers, size_t n,
+                uint64_t now_ms)
 {
-	int result = 0;
+	struct scope *scope = scope_get(set, id);
+	int result = -1;
 
-	if (n > 0)
-		result = put_some(set, scope, object, peers, n);
-	else
-		put_none(set, scope, object);
+	if (scope)
+		result = n > 0 ? put_some(set, scope, object, peers, n)
+		               : put_none(set, scope, object);
 	for (size_t i = 0; i < n; i++)
 		peer_clear(&peers[i]);
 	if (peer_union_refresh(set->peers, now_ms) != 0)
@@ -176,13 +205,15 @@ int peerset_put(struct peerset *set, unsigned scope, const char *object, struct 
 	return result;
 }
 
-/* Drops the objects of SCOPE that were not put in ROUND. */
+/* Drops the objects of SCOPE that were not put in ROUND, and what is missing in others. */
 static void drop_others(struct peerset *set, struct scope *scope, uint64_t round)
 {
 	struct object *object, *next;
 
 	HASH_ITER (hh, scope->objects, object, next) {
-		if (object->round != round)
+		if (object->round == round)
+			cut_contributions(set, object, object->n - object->n_missing);
+		if (object->round != round || object->n == 0)
 			object_drop(set, scope, object);
 	}
 }
@@ -191,16 +222,20 @@ void peerset_replace_begin(struct peerset *set, unsigned id)
 {
 	struct scope *scope = scope_find(set, id);
 
-	if (scope)
-		scope->round++;
+	if (!scope)
+		return;
+	scope->round++;
+	scope->replacing = true;
 }
 
 void peerset_replace_end(struct peerset *set, unsigned id, uint64_t now_ms)
 {
 	struct scope *scope = scope_find(set, id);
 
-	if (scope)
+	if (scope) {
 		drop_others(set, scope, scope->round);
+		scope->replacing = false;
+	}
 	(void)peer_union_refresh(set->peers, now_ms);
 }
 

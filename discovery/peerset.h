@@ -54,8 +54,9 @@ int peerset_put(struct peerset *set, unsigned scope, const char *object, struct 
 
 /* A complete LIST of SCOPE is about to be put, object by object ... */
 void peerset_replace_begin(struct peerset *set, unsigned scope);
-/* ... and has been: objects of SCOPE not put since _begin are gone.  A LIST
- * that fails half-way is simply begun again: nothing was taken away. */
+/* ... and has been: objects of SCOPE not put since _begin are gone, and so are the peers that
+ * those put have no more.  Until here what is put only adds.  A LIST that fails half-way is
+ * simply begun again: nothing was taken away. */
 void peerset_replace_end(struct peerset *set, unsigned scope, uint64_t now_ms);
 
 /* All objects of SCOPE are gone (the kind of object read there has changed). */

@@ -130,6 +130,32 @@ def test_gone_leads_to_a_list(daemon, api, two, gone_as):
     assert any(r.verb == "list" for r in api.requests[seen:])
 
 
+def test_a_list_that_stalls_after_an_object_that_shrank(daemon, api):
+    """The endpoint that it lost stands in an object that never comes."""
+    others = [f"10.8.0.{i}" for i in range(1, 100)]
+    api.put_slice("a", ["10.9.0.1", "10.9.0.2"], labels=APP)
+    api.put_slice("z", others, labels=APP)
+    ours = daemon()
+    all_there = nodes("10.9.0.1", "10.9.0.2", *others)
+    await_discovered(ours, all_there)
+    api.wait_watches(1)
+    api.stop_listening()
+    api.drop_connections()
+    api.put_slice("a", ["10.9.0.1"], labels=APP)
+    api.put_slice("z", [*others, "10.9.0.2"], labels=APP)
+    api.compact()
+    api.fault("list", stall=True)
+    seen = len(api.requests)
+    api.listen_again()
+    api.wait_request(lambda r: r.verb == "list" and r.status == 200, timeout=10, since=seen)
+    time.sleep(2)  # more than losses take to settle
+    assert discovered(ours) == all_there
+    api.drop_connections()
+    api.wait_watches(1, timeout=20)
+    assert discovered(ours) == all_there
+    assert count_log(ours, "is gone") == 0
+
+
 def test_an_event_split_at_every_byte(daemon, api, two):
     api.fault("watch", split=1)
     ours = daemon()

@@ -561,6 +561,44 @@ static void list_that_fails_half_way_takes_nothing_away(void **state)
 	assert_int_equal(peerset_count(f->set), 1);
 }
 
+static void object_that_shrank_loses_nothing_before_the_end(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f->set, 0, "d/a", "u1 10.0.0.1, u2 10.0.0.2", 0);
+	put(f->set, 0, "d/b", "u3 10.0.0.3", 0);
+	f->story.text[0] = '\0';
+	peerset_replace_begin(f->set, 0);
+	put(f->set, 0, "d/a", "u1 10.0.0.1 n, u4 10.0.0.4", 10);
+	put(f->set, 0, "d/b", "", 10);
+	assert_int_equal(peerset_settle(f->set, 5000), -1);
+	/* broken off there, and begun again: what came adds up */
+	peerset_replace_begin(f->set, 0);
+	put(f->set, 0, "d/a", "u1 10.0.0.1 n", 6000);
+	assert_int_equal(peerset_settle(f->set, 9000), -1);
+	assert_story(&f->story, "+u4 10.0.0.4; u1 10.0.0.1>10.0.0.1 notready");
+	put(f->set, 0, "d/c", "u2 10.0.0.2", 9000);
+	peerset_replace_end(f->set, 0, 9000);
+	assert_int_equal(peerset_settle(f->set, 9000 + PEERSET_SETTLE_MS), -1);
+	assert_int_equal(peerset_count(f->set), 2);
+	/* a WATCH takes away again */
+	f->story.text[0] = '\0';
+	put(f->set, 0, "d/c", "", 11000);
+	peerset_settle(f->set, 11000 + PEERSET_SETTLE_MS);
+	assert_story(&f->story, "-u2 10.0.0.2");
+}
+
+static void address_taken_over_within_a_list(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f->set, 0, "d/a", "u1 10.0.0.1", 0);
+	peerset_replace_begin(f->set, 0);
+	put(f->set, 0, "d/a", "u2 10.0.0.1", 10);
+	peerset_replace_end(f->set, 0, 10);
+	assert_story(&f->story, "+u1 10.0.0.1; +u2 10.0.0.1; -u1 10.0.0.1");
+}
+
 static void peer_moved_between_slices_by_a_list_stays(void **state)
 {
 	struct fixture *f = *state;
@@ -702,6 +740,8 @@ int main(void)
 	    set_test(settling_pod_loses_the_rest_to_who_takes_its_address),
 	    set_test(complete_list_takes_away_what_it_has_not),
 	    set_test(list_that_fails_half_way_takes_nothing_away),
+	    set_test(object_that_shrank_loses_nothing_before_the_end),
+	    set_test(address_taken_over_within_a_list),
 	    set_test(peer_moved_between_slices_by_a_list_stays),
 	    set_test(empty_list_empties_its_scope_only),
 	    set_test(dropped_scope_settles_too),
