@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "client.h"
 #include "daemon.h"
@@ -24,11 +26,25 @@ static int run(const struct options *options)
 	}
 }
 
+/* Where the starter has closed a standard stream, a socket would get its number, and what is
+ * printed or redirected later would go to that. */
+static void fill_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char *argv[])
 {
 	struct options options;
 	char error[512];
 
+	fill_streams();
 	/* A peer that is gone shows in what write(2) returns. */
 	signal(SIGPIPE, SIG_IGN);
 	switch (options_read(argc, argv, &options, error, sizeof(error))) {

@@ -18,13 +18,15 @@ from lab.wait import until
 class Daemonized:
     """What `epmd -daemon` leaves running, found by its port in the command line."""
 
-    def __init__(self, binary, *args, env=None, inherit=()):
+    def __init__(self, binary, *args, env=None, inherit=(), cwd=None, redirect=""):
         self.binary, self.port = binary, free_port()
         env = {"ERL_EPMD_ADDRESS": "127.0.0.1", **(env or {})}
+        command = [binary, "-port", str(self.port), "-daemon", *args]
+        if redirect:
+            command = ["sh", "-c", f'exec "$@" {redirect}', "sh", *command]
         # Output is read to its end, so this returns only if nothing behind holds it open.
-        self.done = subprocess.run([binary, "-port", str(self.port), "-daemon", *args], env=clean_env(env),
-                                   capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=5,
-                                   pass_fds=inherit)
+        self.done = subprocess.run(command, env=clean_env(env), capture_output=True, text=True,
+                                   stdin=subprocess.DEVNULL, timeout=5, pass_fds=inherit, cwd=cwd)
 
     def processes(self):
         return living(pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self.is_ours(pid))
@@ -89,6 +91,15 @@ def test_it_is_detached(daemonize):
     for pid in pids:
         assert os.getsid(pid) not in (os.getsid(0), pid)
         assert os.readlink(f"/proc/{pid}/cwd") == "/"
+        assert [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)] == ["/dev/null"] * 3
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_its_starter_may_have_closed_its_streams(daemonize, closed):
+    daemon = daemonize(redirect=closed)
+    assert daemon.done.returncode == 0
+    daemon.wait_up()
+    for pid in daemon.processes():
         assert [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)] == ["/dev/null"] * 3
 
 
