@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <paths.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,15 +14,28 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "log_syslog.h"
 
 #define LINE_MAX_BYTES 2048
+#define STAMP_ROOM 64
+#define LOST_ROOM 64
+
+/* A pipe that can take anything takes so much. */
+_Static_assert(LINE_MAX_BYTES + STAMP_ROOM <= PIPE_BUF, "a line must fit into a pipe");
 
 /* The log is the one thing that every part writes to, so it is the one global. */
 static struct {
 	enum log_level level;
 	enum log_target target;
 	int fd;
-} state = {.level = LOG_LEVEL_WARNING, .target = LOG_TO_STDERR, .fd = STDERR_FILENO};
+	struct log_syslog syslog;
+	unsigned long lost; /* lines since one got through */
+} state = {
+    .level = LOG_LEVEL_WARNING,
+    .target = LOG_TO_STDERR,
+    .fd = STDERR_FILENO,
+    .syslog = {.path = _PATH_LOG, .fd = -1},
+};
 
 static const struct {
 	const char *name;
@@ -68,13 +84,12 @@ int log_open_file(const char *path)
 
 void log_open_syslog(void)
 {
-	openlog("epmd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
 	set_target(LOG_TO_SYSLOG, -1);
 }
 
 void log_open_daemon(void)
 {
-	if (access("/dev/log", W_OK) == 0) {
+	if (access(_PATH_LOG, W_OK) == 0) {
 		log_open_syslog();
 		return;
 	}
@@ -94,9 +109,18 @@ static void mask_controls(char *line)
 			*p = '?';
 }
 
-static void write_line(enum log_level level, const char *line)
+/* Standard error may be a pipe that others share, so it is not for us to set O_NONBLOCK. */
+static bool has_room(int fd)
 {
-	char out[LINE_MAX_BYTES + 64];
+	struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
+
+	return poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & POLLOUT);
+}
+
+/* One write per line, so that lines of several writers do not mix. */
+static bool write_line(enum log_level level, const char *line)
+{
+	char out[LINE_MAX_BYTES + STAMP_ROOM];
 	struct timespec now;
 	struct tm tm;
 	char when[32];
@@ -106,10 +130,14 @@ static void write_line(enum log_level level, const char *line)
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
 	int n = snprintf(out, sizeof(out), "%s.%03ldZ epmd %s: %s\n", when, now.tv_nsec / 1000000,
 	                 levels[level].name, line);
-	/* One write per line, so that lines of several writers do not mix; a
-	 * reader that is slow or gone costs the line. */
-	if (n > 0)
-		(void)!write(state.fd, out, (size_t)n);
+	return n > 0 && has_room(state.fd) && write(state.fd, out, (size_t)n) == n;
+}
+
+static bool send_line(enum log_level level, const char *line)
+{
+	if (state.target == LOG_TO_SYSLOG)
+		return log_syslog_send(&state.syslog, levels[level].priority, line);
+	return write_line(level, line);
 }
 
 __attribute__((format(printf, 2, 0))) static void say(enum log_level level, const char *format,
@@ -119,12 +147,15 @@ __attribute__((format(printf, 2, 0))) static void say(enum log_level level, cons
 
 	if (level > state.level || state.target == LOG_TO_NOWHERE)
 		return;
-	vsnprintf(line, sizeof(line), format, args);
+	vsnprintf(line, sizeof(line) - LOST_ROOM, format, args);
 	mask_controls(line);
-	if (state.target == LOG_TO_SYSLOG)
-		syslog(levels[level].priority, "%s", line);
+	if (state.lost > 0)
+		snprintf(line + strlen(line), LOST_ROOM, " (%lu lines before it are lost)",
+		         state.lost);
+	if (send_line(level, line))
+		state.lost = 0;
 	else
-		write_line(level, line);
+		state.lost++;
 }
 
 #define SAY(level)                        \

@@ -3,7 +3,8 @@
 #define KEPMD_EPMD_LOG_H
 
 /* The daemon's log: one line per decision, said by whoever decides.  A line may
- * be lost, never waited for: no call here blocks or raises SIGPIPE. */
+ * be lost, never waited for: no call here blocks or raises SIGPIPE.  How many are
+ * lost is said with the next that gets through. */
 
 #include <stdbool.h>
 

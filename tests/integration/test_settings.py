@@ -3,12 +3,13 @@
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 
 import pytest
 
 from lab import wire
-from lab.epmd import free_port
+from lab.epmd import free_port, read_all
 from lab.namespace import clean_env
 from lab.sidecar import PORT, account_pod, discovering
 from lab.wait import until
@@ -135,6 +136,40 @@ def test_a_bad_packet_is_one_line_and_nobody_else_notices(epmd_binary, epmd):
         assert ours.request(b"\0\3\xff\xff\xff") == b""
         ours.wait_log(r"info: 127\.0\.0\.1:\d+: an unknown request code: closed")
         assert ours.names() == [("a", 1)]
+
+
+def test_nobody_waits_while_nobody_reads_the_log(epmd_binary):
+    """The log is a pipe that its reader has stopped reading, as a stuck log shipper does."""
+    port, (reader, writer) = free_port(), os.pipe()
+    command = [epmd_binary, "-d", "-port", str(port), "-address", "127.0.0.1"]
+    with subprocess.Popen(command, env=clean_env(), stderr=writer) as ours:
+        os.close(writer)
+        try:
+            until(lambda: names(port) is not None, 5, "an answer")
+            for _ in range(1500):
+                assert answer(port, b"\0\1q") == b""
+            assert names(port) == port.to_bytes(4, "big")
+            with open(reader, "rb") as log:
+                os.set_blocking(reader, False)
+                kept = log.read().splitlines()
+                assert answer(port, b"\0\1q") == b""
+                until(lambda: b"lines before it are lost" in (log.read() or b""), 5, "the number of lines lost")
+                assert len(kept) < 1500
+        finally:
+            ours.kill()
+
+
+def answer(port, request):
+    with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+        connection.sendall(request)
+        return read_all(connection)
+
+
+def names(port):
+    try:
+        return answer(port, wire.names())
+    except ConnectionRefusedError:
+        return None
 
 
 def test_clients_that_are_not_local_may_only_ask(network, epmd_binary, epmd):
