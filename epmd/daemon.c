@@ -10,6 +10,7 @@
 
 #include <event2/event.h>
 
+#include "abspath.h"
 #include "cluster.h"
 #include "daemon.h"
 #include "daemonize.h"
@@ -24,6 +25,7 @@
 struct daemon {
 	const struct options *options;
 	struct cluster cluster;
+	char *kubeconfig; /* under -daemon: its path from / */
 	char setting_error[ERROR_SIZE]; /* under -daemon: what is wrong with a setting */
 	struct event_base *base;
 	struct event *terminate;
@@ -152,6 +154,18 @@ static int read_settings(struct daemon *daemon)
 	return -1;
 }
 
+/* A relative path is meant from the folder that we were started in, also for what is opened
+ * when that is not ours any more. */
+static void keep_paths(struct daemon *daemon)
+{
+	struct source_settings *settings = &daemon->cluster.source_settings;
+
+	daemon->kubeconfig = settings->kubeconfig ? abspath(settings->kubeconfig) : NULL;
+	if (daemon->kubeconfig)
+		settings->kubeconfig = daemon->kubeconfig;
+	abspath_variable("KUBECONFIG");
+}
+
 /* --- discovery ------------------------------------------------------------------------------ */
 
 static void on_peer_changed(void *arg, const struct peer *before, const struct peer *after)
@@ -253,6 +267,7 @@ static void tear_down(struct daemon *daemon)
 	if (daemon->base)
 		event_base_free(daemon->base);
 	cluster_clear(&daemon->cluster);
+	free(daemon->kubeconfig);
 }
 
 static int serve(struct daemon *daemon, struct listener_set *set)
@@ -289,10 +304,13 @@ int daemon_run(const struct options *options)
 		listener_close(&set);
 		return 1;
 	}
+	if (options->daemon)
+		keep_paths(&daemon);
 	if (options->daemon && daemonize() < 0) {
 		fprintf(stderr, "epmd: cannot go into the background: %s\n", strerror(errno));
 		listener_close(&set);
 		cluster_clear(&daemon.cluster);
+		free(daemon.kubeconfig);
 		return 1;
 	}
 	raise_descriptor_limit();

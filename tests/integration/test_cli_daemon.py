@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import sys
 
 import pytest
 from both import binary  # noqa: F401 (fixture)
-from lab import wire
+from lab import service_account, wire
 from lab.epmd import free_port, read_all
 from lab.namespace import clean_env, living
 from lab.wait import until
@@ -150,6 +151,24 @@ def test_an_address_that_cannot_be_bound(daemonize, binary, address):
         assert (daemon.done.stdout, daemon.done.returncode) == ("", 1)
         assert daemon.done.stderr.count("\n") == 1 and address in daemon.done.stderr
     until(lambda: not daemon.processes(), 3, "nothing to be left")
+
+
+@pytest.mark.parametrize("variable, value", [("ERL_EPMD_KUBECONFIG", "config"),
+                                             ("KUBECONFIG", "absent::folder/config:config")])
+def test_paths_are_those_of_the_folder_it_was_started_in(epmd_binary, standin, tmp_path, variable, value):
+    api = standin(tokens={"good"})
+    api.set_pods("sample", ["10.9.0.1"], labels={"app": "sample"})
+    (tmp_path / "folder").mkdir()
+    shutil.copy(api.authority.ca, tmp_path / "ca.crt")
+    (tmp_path / "token").write_text("good")
+    service_account.write_kubeconfig(tmp_path / "config", api.url, "ca.crt", {"tokenFile": "./token"})
+    daemon = Daemonized(epmd_binary, cwd=tmp_path, env={
+        variable: value, "ERL_EPMD_LOG": "log", "ERL_EPMD_DISCOVERY": "kubernetes", "ERL_EPMD_DIST": "9100",
+        "ERL_EPMD_SELECTOR": "app=sample", "ERL_EPMD_BASENAME": "sample"})
+    try:
+        until(lambda: b"sample@10.9.0.1" in daemon.request(), 5, "the peer")
+    finally:
+        daemon.end()
 
 
 # PID 1 of a container is often a program that reaps none but its own children.
