@@ -107,12 +107,13 @@ static int set_log(const struct options *options, char *error, size_t error_size
 		return -1;
 	}
 	log_set_level(level);
-	if (!where) {
+	if (!where || strcmp(where, "stderr") == 0) {
+		/* The daemon's own stderr is given up. */
 		if (options->daemon)
 			log_open_daemon();
 	} else if (strcmp(where, "syslog") == 0) {
 		log_open_syslog();
-	} else if (strcmp(where, "stderr") != 0 && log_open_file(where) < 0) {
+	} else if (log_open_file(where) < 0) {
 		snprintf(error, error_size,
 		         "%s=%s cannot be opened: %s: give stderr, syslog or a path that can be "
 		         "written",

@@ -183,12 +183,36 @@ print(done.returncode, len(states) > 1, "Z" in states.values())
 """
 
 
-def test_no_zombie_is_left_to_a_pid_1_that_does_not_reap(epmd_binary):
-    """Stock leaves one. When PID 1 ends, the kernel ends what was started."""
+def run_as_pid_1(program, binary, env=None):
+    """Run the Python program, which starts the daemon, as PID 1. When it ends, the kernel ends
+    what was started."""
     isolate = ["unshare", "--pid", "--fork", "--mount-proc"]
     if subprocess.run([*isolate, "true"], capture_output=True).returncode != 0:
         pytest.skip("process namespaces cannot be made")
-    command = [epmd_binary, "-port", str(free_port()), "-address", "127.0.0.1", "-daemon"]
-    done = subprocess.run([*isolate, sys.executable, "-c", INIT, *command], env=clean_env(),
+    command = [binary, "-port", str(free_port()), "-address", "127.0.0.1", "-daemon"]
+    return subprocess.run([*isolate, sys.executable, "-c", program, *command], env=clean_env(env),
                           capture_output=True, text=True, timeout=10)
+
+
+def test_no_zombie_is_left_to_a_pid_1_that_does_not_reap(epmd_binary):
+    """Stock leaves one."""
+    done = run_as_pid_1(INIT, epmd_binary)
     assert (done.stdout, done.stderr) == ("0 True False\n", "")
+
+
+SERVED = """
+import socket, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL)
+with socket.create_connection(("127.0.0.1", int(sys.argv[3]))) as connection:
+    connection.sendall(b"\\0\\1n")
+    connection.recv(4)
+"""
+
+
+@pytest.mark.parametrize("log", [{}, {"ERL_EPMD_LOG": "stderr"}], ids=["by default", "stderr"])
+def test_in_a_container_it_logs_to_the_stderr_of_pid_1(epmd_binary, log):
+    """Its own is closed: whoever waits for its end must not wait for the daemon's."""
+    if os.path.exists("/dev/log"):
+        pytest.skip("there is a syslog here")
+    done = run_as_pid_1(SERVED, epmd_binary, {"ERL_EPMD_DISCOVERY": "k8s", **log})
+    assert done.stderr.count("\n") == 1 and "discovery is off: ERL_EPMD_DISCOVERY=k8s" in done.stderr
