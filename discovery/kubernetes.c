@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,11 @@ static int each_word(struct source *source, const char *list, word_fn *fn, const
 	return result;
 }
 
+static bool is_blank(const char *list)
+{
+	return list[strspn(list, SEPARATORS)] == '\0';
+}
+
 static int add_watch(struct source *source, const char *namespace_, const char *selector,
                      const char *service, char *error, size_t error_size)
 {
@@ -115,7 +121,21 @@ static int add_watches(struct source *source, const struct source_settings *sett
 	const char *namespaces =
 	    settings->namespaces ? settings->namespaces : source->shared.access->namespace_;
 
-	return each_word(source, namespaces, add_namespace, settings, error, error_size);
+	if (each_word(source, namespaces, add_namespace, settings, error, error_size) < 0)
+		return -1;
+	if (source->n_watches > 0)
+		return 0;
+	if (is_blank(namespaces))
+		snprintf(error, error_size,
+		         "ERL_EPMD_NAMESPACE=%s names no namespace: give at least one, or unset it "
+		         "for the pod's own",
+		         namespaces);
+	else
+		snprintf(error, error_size,
+		         "ERL_EPMD_SERVICE=%s names no Service: give at least one, or "
+		         "ERL_EPMD_SELECTOR",
+		         settings->services);
+	return -1;
 }
 
 /* --- life ----------------------------------------------------------------------------------- */

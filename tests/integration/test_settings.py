@@ -38,6 +38,21 @@ WRONG = {
     "a kubeconfig that is none": ({**KUBERNETES, "ERL_EPMD_KUBECONFIG": "/etc/passwd"}, ["/etc/passwd"]),
 }
 
+EMPTY_LISTS = {
+    "no Service": ({"ERL_EPMD_SERVICE": ", ,"}, ["ERL_EPMD_SERVICE=, ,"]),
+    "no namespace": ({"ERL_EPMD_SELECTOR": "app=sample", "ERL_EPMD_NAMESPACE": ","}, ["ERL_EPMD_NAMESPACE=,"]),
+    "no namespace for a Service": ({"ERL_EPMD_SERVICE": "a", "ERL_EPMD_NAMESPACE": " "}, ["ERL_EPMD_NAMESPACE= "]),
+}
+
+
+@pytest.mark.parametrize("env, words", EMPTY_LISTS.values(), ids=EMPTY_LISTS)
+def test_a_list_with_nothing_in_it_is_named(epmd_binary, standin, tmp_path, env, words):
+    kubeconfig = standin().kubeconfig(tmp_path / "config")
+    ended = run(epmd_binary, {"ERL_EPMD_DISCOVERY": "kubernetes", "ERL_EPMD_KUBECONFIG": kubeconfig, **env})
+    assert ended.returncode == 1 and len(ended.stderr.splitlines()) == 1, ended.stderr
+    for word in words:
+        assert word in ended.stderr
+
 
 @pytest.mark.parametrize("env, words", WRONG.values(), ids=WRONG)
 def test_a_wrong_setting_ends_a_foreground_start_with_one_line(epmd_binary, env, words):
