@@ -228,7 +228,7 @@ static enum http_outcome say_unconnected(struct http_transfer *t)
 	long os_error = 0;
 
 	curl_easy_getinfo(t->request.easy, CURLINFO_OS_ERRNO, &os_error);
-	say(t, "%s", os_error ? strerror((int)os_error) : t->request.curl_error);
+	say(t, "%s", os_error ? strerror((int)os_error) : "no connection");
 	return HTTP_REFUSED;
 }
 
@@ -240,6 +240,20 @@ static bool was_sent(const struct http_transfer *t)
 
 	curl_easy_getinfo(t->request.easy, CURLINFO_REQUEST_SIZE, &sent);
 	return sent > 0;
+}
+
+/* libcurl's words have milliseconds and bytes in them, which would make each failure look like
+ * a new one. */
+static const char *plain_words(const struct http_transfer *t, CURLcode code)
+{
+	switch (code) {
+	case CURLE_OPERATION_TIMEDOUT:
+		return was_sent(t) ? "no whole answer in time" : "no connection in time";
+	case CURLE_PARTIAL_FILE:
+		return "the connection was closed in the middle of the answer";
+	default:
+		return *t->request.curl_error ? t->request.curl_error : curl_easy_strerror(code);
+	}
 }
 
 /* Maps libcurl's code to an outcome, with the phrase for it in t->error. */
@@ -267,8 +281,7 @@ static enum http_outcome judge(struct http_transfer *t, CURLcode code)
 	case CURLE_COULDNT_CONNECT:
 		return say_unconnected(t);
 	default:
-		say(t, "%s",
-		    *t->request.curl_error ? t->request.curl_error : curl_easy_strerror(code));
+		say(t, "%s", plain_words(t, code));
 		return was_sent(t) ? HTTP_CUT : HTTP_REFUSED;
 	}
 }
