@@ -47,7 +47,8 @@ static void fail_type(struct kube_json *json, const char *name, const char *expe
 json_t *kube_json_load(struct kube_json *json, const char *text, size_t len)
 {
 	json_error_t error;
-	json_t *root = json_loadb(text, len, 0, &error);
+	/* one in an annotation, which is nothing to us, must not cost a whole LIST */
+	json_t *root = json_loadb(text, len, JSON_ALLOW_NUL, &error);
 
 	if (!root) {
 		kube_json_fail(json, "no JSON: %s, at byte %d", error.text, error.position);
@@ -87,16 +88,26 @@ json_t *kube_json_array(struct kube_json *json, const json_t *parent, const char
 	return NULL;
 }
 
+const char *kube_json_text(struct kube_json *json, const json_t *value, const char *name)
+{
+	if (!json_is_string(value)) {
+		fail_type(json, name, "a string", value);
+		return NULL;
+	}
+	if (strlen(json_string_value(value)) == json_string_length(value))
+		return json_string_value(value);
+	kube_json_fail(json, "\"%s\" has a NUL in it", name);
+	return NULL;
+}
+
 const char *kube_json_string(struct kube_json *json, const json_t *parent, const char *name)
 {
 	const json_t *value = member(parent, name);
 
 	if (!value)
 		return NULL;
-	if (json_is_string(value))
-		return json_string_length(value) > 0 ? json_string_value(value) : NULL;
-	fail_type(json, name, "a string", value);
-	return NULL;
+	const char *text = kube_json_text(json, value, name);
+	return text && *text ? text : NULL;
 }
 
 bool kube_json_bool(struct kube_json *json, const json_t *parent, const char *name, bool absent)

@@ -29,6 +29,8 @@ json_t *kube_json_load(struct kube_json *json, const char *text, size_t len);
  * wrong: NULL. */
 json_t *kube_json_object(struct kube_json *json, const json_t *parent, const char *name);
 json_t *kube_json_array(struct kube_json *json, const json_t *parent, const char *name);
+/* The string VALUE, of the member NAME; one with a NUL in it is wrong too. */
+const char *kube_json_text(struct kube_json *json, const json_t *value, const char *name);
 /* "" counts as absent: so does the API server. */
 const char *kube_json_string(struct kube_json *json, const json_t *parent, const char *name);
 bool kube_json_bool(struct kube_json *json, const json_t *parent, const char *name, bool absent);

@@ -28,9 +28,11 @@ static const char *first_address(struct kube_json *json, const json_t *endpoint)
 	const json_t *addresses = kube_json_array(json, endpoint, "addresses");
 	const json_t *first = json_array_get(addresses, 0);
 
-	if (first && !json_is_string(first))
+	if (json_is_string(first))
+		return kube_json_text(json, first, "addresses");
+	if (first)
 		kube_json_fail(json, "an element of \"addresses\" is not a string");
-	return json_string_value(first);
+	return NULL;
 }
 
 /* A peer with copies of PORTS; false leaves *PEER empty. */
