@@ -126,7 +126,7 @@ static char *read_file(const char *path, size_t max, struct stamp *last, size_t 
 			size_t room = st.st_size < FILE_ROOM ? FILE_ROOM : (size_t)st.st_size + 1;
 			text = read_fd(fd, room < max ? room : max, len);
 			saved = text ? 0 : errno;
-			if (last)
+			if (last && text)
 				*last = now;
 		}
 	}

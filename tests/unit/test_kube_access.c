@@ -347,6 +347,25 @@ static void test_unchanged_ca_is_not_read(void **state)
 	assert_string_equal(p->access->ca_pem, other);
 }
 
+/* A file that could not be read is read again, though it is the same as then. */
+static void test_unread_ca_is_read_again(void **state)
+{
+	struct place *p = *state;
+	char error[300];
+	char *big = calloc(1, 4u << 20);
+
+	assert_non_null(big);
+	memset(big, 'x', (4u << 20) - 1);
+	mount_account(p);
+	put(p, "account/ca.crt", big);
+	free(big);
+	must_open(p, NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(kube_access_refresh(p->access, error, sizeof error), -1);
+		assert_contains(error, "File too large");
+	}
+}
+
 /* --- kubeconfigs ------------------------------------------------------------------------------ */
 
 static void put_config(const struct place *p, const char *name, const char *cluster,
@@ -554,6 +573,7 @@ int main(void)
 	    TEST(test_long_token),
 	    TEST(test_ca_rotated),
 	    TEST(test_unchanged_ca_is_not_read),
+	    TEST(test_unread_ca_is_read_again),
 	    TEST(test_relative_paths),
 	    TEST(test_relative_kubeconfig),
 	    TEST(test_files_named_by_kubeconfig_missing),
