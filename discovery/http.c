@@ -361,7 +361,9 @@ static int on_socket_wanted(CURL *easy, curl_socket_t socket, int wanted, void *
 		}
 	}
 	curl_multi_assign(client->multi, socket, event);
-	return event || wanted == CURL_POLL_REMOVE ? 0 : -1;
+	/* -1 would end every transfer, now and later; so one that cannot be watched ends with
+	 * its deadline */
+	return 0;
 }
 
 struct http_client *http_client_new(struct event_base *base)

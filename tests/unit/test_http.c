@@ -752,6 +752,33 @@ static void test_connect_deadline_of_tcp(void **state)
 	assert_failed(s, HTTP_REFUSED, ": no connection in time");
 }
 
+/* libevent without memory, for sockets (linked with --wrap=event_new). */
+static bool no_socket_events;
+struct event *__real_event_new(struct event_base *base, evutil_socket_t fd, short what,
+                               event_callback_fn callback, void *arg);
+struct event *__wrap_event_new(struct event_base *base, evutil_socket_t fd, short what,
+                               event_callback_fn callback, void *arg);
+
+struct event *__wrap_event_new(struct event_base *base, evutil_socket_t fd, short what,
+                               event_callback_fn callback, void *arg)
+{
+	return fd >= 0 && no_socket_events ? NULL
+	                                   : __real_event_new(base, fd, what, callback, arg);
+}
+
+/* It costs that transfer, not all that come after it. */
+static void test_socket_that_cannot_be_watched(void **state)
+{
+	struct place *p = *state;
+
+	p->get.total_timeout_s = 1;
+	no_socket_events = true;
+	struct seen *s = run(p);
+	no_socket_events = false;
+	assert_failed(s, HTTP_REFUSED, ": no connection in time");
+	assert_int_equal(run(p)->result.outcome, HTTP_DONE);
+}
+
 /* --- TLS ---------------------------------------------------------------------------------------
  */
 
@@ -1109,6 +1136,7 @@ int main(void)
 	    TEST(test_lookup_ends),
 	    TEST(test_connect_deadline),
 	    TEST(test_connect_deadline_of_tcp),
+	    TEST(test_socket_that_cannot_be_watched),
 	    TEST(test_wrong_ca),
 	    TEST(test_no_ip_san),
 	    TEST(test_expired),
