@@ -26,6 +26,10 @@
 /* Many pods start at once. */
 #define START_JITTER_MS 100
 
+/* Far more than Erlang nodes can be: whoever sends more is to blame, not to be remembered. */
+#define ENDPOINTS_MAX 50000u
+#define PAGES_MAX 100u
+
 #define ERROR_BODY_MAX 16384
 #define DETAIL_SIZE 256
 
@@ -56,7 +60,8 @@ struct kube_watch {
 	struct reflector_end end;
 	char detail[DETAIL_SIZE]; /* what was wrong with what came */
 
-	size_t n_objects; /* of the LIST under way */
+	unsigned n_pages; /* of the LIST under way */
+	size_t n_objects;
 	size_t n_endpoints;
 };
 
@@ -73,8 +78,15 @@ static void set_end(struct kube_watch *watch, enum reflector_failure why, const 
 
 static bool put_object(struct kube_watch *watch, struct kube_object *object)
 {
+	char error[DETAIL_SIZE];
+
 	if (object->truncated)
 		kube_report_truncated(&watch->report, object->key);
+	if (peerset_held(watch->shared->peers, watch->scope) + object->n_peers > ENDPOINTS_MAX) {
+		snprintf(error, sizeof(error), "more than %u endpoints", ENDPOINTS_MAX);
+		set_end(watch, REFLECTOR_GARBAGE, error);
+		return false;
+	}
 	if (peerset_put(watch->shared->peers, watch->scope, object->key, object->peers,
 	                object->n_peers, clock_now_ms()) == 0) {
 		object->n_peers = 0;
@@ -303,9 +315,17 @@ static void on_done(void *arg, const struct http_result *result)
 
 static void begin_page(struct kube_watch *watch)
 {
+	char error[DETAIL_SIZE];
+
 	keep_kind(watch);
-	if (watch->later_page)
+	if (watch->later_page) {
+		if (++watch->n_pages <= PAGES_MAX)
+			return;
+		snprintf(error, sizeof(error), "a list of more than %u pages", PAGES_MAX);
+		set_end(watch, REFLECTOR_GARBAGE, error);
 		return;
+	}
+	watch->n_pages = 1;
 	watch->n_objects = 0;
 	watch->n_endpoints = 0;
 	peerset_replace_begin(watch->shared->peers, watch->scope);

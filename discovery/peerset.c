@@ -32,6 +32,7 @@ struct scope {
 	unsigned id;
 	uint64_t round; /* counts peerset_replace_begin */
 	bool replacing; /* a LIST is under way */
+	size_t n_held;
 	struct object *objects;
 	UT_hash_handle hh;
 	bool hash_add_failed;
@@ -88,19 +89,21 @@ static struct object *object_get(struct scope *scope, const char *name)
 }
 
 /* Removes the last contributions, so that N are left. */
-static void cut_contributions(struct peerset *set, struct object *object, size_t n)
+static void cut_contributions(struct peerset *set, struct scope *scope, struct object *object,
+                              size_t n)
 {
 	for (size_t i = n; i < object->n; i++) {
 		peer_union_remove(set->peers, &object->contributions[i]);
 		peer_clear(&object->contributions[i].peer);
 	}
+	scope->n_held -= object->n - n;
 	object->n = n;
 	object->n_missing = 0;
 }
 
 static void object_drop(struct peerset *set, struct scope *scope, struct object *object)
 {
-	cut_contributions(set, object, 0);
+	cut_contributions(set, scope, object, 0);
 	free(object->contributions);
 	HASH_DEL(scope->objects, object);
 	free(object->name);
@@ -130,10 +133,10 @@ static struct contribution *contributions_new(struct peerset *set, const char *o
 	return made;
 }
 
-/* OBJECT has the N contributions MADE now.  KEEP: those that it had and has no more stay,
- * behind them. */
-static void exchange(struct peerset *set, struct object *object, struct contribution *made,
-                     size_t n, bool keep)
+/* OBJECT has the N contributions MADE now.  During a LIST those that it had and has no more
+ * stay, behind them. */
+static void exchange(struct peerset *set, struct scope *scope, struct object *object,
+                     struct contribution *made, size_t n)
 {
 	struct contribution *old = object->contributions;
 	size_t n_old = object->n, n_kept = 0;
@@ -144,7 +147,7 @@ static void exchange(struct peerset *set, struct object *object, struct contribu
 		peer_union_add(set->peers, &made[i]);
 	for (size_t i = 0; i < n_old; i++) {
 		peer_union_remove(set->peers, &old[i]);
-		if (keep && !peer_union_has(old[i].member, object->name)) {
+		if (scope->replacing && !peer_union_has(old[i].member, object->name)) {
 			made[n + n_kept] = old[i];
 			peer_union_add(set->peers, &made[n + n_kept++]);
 		} else {
@@ -154,6 +157,7 @@ static void exchange(struct peerset *set, struct object *object, struct contribu
 	free(old);
 	object->contributions = made;
 	object->n = n + n_kept;
+	scope->n_held += object->n - n_old;
 	object->n_missing = n_kept;
 }
 
@@ -170,7 +174,7 @@ static int put_some(struct peerset *set, struct scope *scope, const char *name, 
 	made = contributions_new(set, object->name, peers, n, scope->replacing ? object->n : 0);
 	if (!made)
 		return -1;
-	exchange(set, object, made, n, scope->replacing);
+	exchange(set, scope, object, made, n);
 	return 0;
 }
 
@@ -212,7 +216,7 @@ static void drop_others(struct peerset *set, struct scope *scope, uint64_t round
 
 	HASH_ITER (hh, scope->objects, object, next) {
 		if (object->round == round)
-			cut_contributions(set, object, object->n - object->n_missing);
+			cut_contributions(set, scope, object, object->n - object->n_missing);
 		if (object->round != round || object->n == 0)
 			object_drop(set, scope, object);
 	}
@@ -258,6 +262,13 @@ void peerset_drop_scope(struct peerset *set, unsigned id, uint64_t now_ms)
 int64_t peerset_settle(struct peerset *set, uint64_t now_ms)
 {
 	return peer_union_settle(set->peers, now_ms);
+}
+
+size_t peerset_held(const struct peerset *set, unsigned id)
+{
+	const struct scope *scope = scope_find(set, id);
+
+	return scope ? scope->n_held : 0;
 }
 
 size_t peerset_count(const struct peerset *set)

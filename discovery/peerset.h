@@ -66,6 +66,9 @@ void peerset_drop_scope(struct peerset *set, unsigned scope, uint64_t now_ms);
  * the next is due, or -1 when none is settling. */
 int64_t peerset_settle(struct peerset *set, uint64_t now_ms);
 
+/* Endpoints in the objects of SCOPE, doubles and those kept by a LIST under way included. */
+size_t peerset_held(const struct peerset *set, unsigned scope);
+
 /* Peers told of and not gone (settling ones count). */
 size_t peerset_count(const struct peerset *set);
 

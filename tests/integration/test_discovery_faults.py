@@ -78,6 +78,27 @@ def test_a_list_that_is_no_list_names_the_server(daemon, api):
     ours.wait_log(r"what 10\.\S+:\d+ answers cannot be read: .*is that the Kubernetes API server\?")
 
 
+def too_many_endpoints():
+    endpoints = [{"addresses": [f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}"]} for i in range(50001)]
+    return {"kind": "EndpointSliceList", "metadata": {"resourceVersion": "5"},
+            "items": [{"metadata": {"name": "a", "namespace": "default"}, "endpoints": endpoints}]}
+
+
+ENDLESS = {"kind": "EndpointSliceList", "metadata": {"resourceVersion": "5", "continue": "more"}, "items": []}
+
+
+@pytest.mark.parametrize("body, words", [(too_many_endpoints(), "more than 50000 endpoints"),
+                                         (ENDLESS, "a list of more than 100 pages")],
+                         ids=["endpoints", "pages"])
+def test_a_list_without_end_is_given_up(daemon, api, two, body, words):
+    ours = daemon()
+    await_discovered(ours, two)
+    api.compact()
+    api.fault("list", times=None, status=200, body=body)
+    break_and_mend(ours, api, two, f"cannot be read: {words}", api.clear_faults)
+    assert count_log(ours, f"error: .*{words}") == 1
+
+
 def test_an_unreachable_server_is_named_and_found_later(daemon, api, two):
     api.stop_listening()
     ours = daemon()

@@ -599,6 +599,25 @@ static void address_taken_over_within_a_list(void **state)
 	assert_story(&f->story, "+u1 10.0.0.1; +u2 10.0.0.1; -u1 10.0.0.1");
 }
 
+static void all_that_a_scope_holds_is_counted(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(peerset_held(f->set, 0), 0);
+	put(f->set, 0, "d/a", "u1 10.0.0.1, u2 10.0.0.2", 0);
+	put(f->set, 0, "d/b", "u1 10.0.0.1", 0);
+	put(f->set, 1, "e/a", "u3 10.0.0.3", 0);
+	assert_int_equal(peerset_held(f->set, 0), 3);
+	peerset_replace_begin(f->set, 0);
+	put(f->set, 0, "d/a", "u4 10.0.0.4", 10);
+	assert_int_equal(peerset_held(f->set, 0), 4);
+	peerset_replace_end(f->set, 0, 10);
+	assert_int_equal(peerset_held(f->set, 0), 1);
+	put(f->set, 0, "d/a", "", 20);
+	assert_int_equal(peerset_held(f->set, 0), 0);
+	assert_int_equal(peerset_held(f->set, 1), 1);
+}
+
 static void peer_moved_between_slices_by_a_list_stays(void **state)
 {
 	struct fixture *f = *state;
@@ -742,6 +761,7 @@ int main(void)
 	    set_test(list_that_fails_half_way_takes_nothing_away),
 	    set_test(object_that_shrank_loses_nothing_before_the_end),
 	    set_test(address_taken_over_within_a_list),
+	    set_test(all_that_a_scope_holds_is_counted),
 	    set_test(peer_moved_between_slices_by_a_list_stays),
 	    set_test(empty_list_empties_its_scope_only),
 	    set_test(dropped_scope_settles_too),
