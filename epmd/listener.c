@@ -179,6 +179,14 @@ enum listener_result listener_open(const char *addresses, uint16_t port, struct 
 	return result;
 }
 
+static bool is_listening(int fd)
+{
+	int on = 0;
+	socklen_t size = sizeof(on);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &size) == 0 && on;
+}
+
 int listener_adopt(int first_fd, size_t n, struct listener_set *set)
 {
 	if (n > LISTENER_MAX)
@@ -186,7 +194,8 @@ int listener_adopt(int first_fd, size_t n, struct listener_set *set)
 	for (size_t i = 0; i < n; i++) {
 		int fd = first_fd + (int)i;
 		int flags = fcntl(fd, F_GETFL);
-		if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+		if (flags < 0 || !is_listening(fd) ||
+		    fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
 		    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 			return -1;
 		set->fds[i] = fd;

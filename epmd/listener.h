@@ -34,7 +34,7 @@ enum listener_result listener_open(const char *addresses, uint16_t port, struct 
                                    char *error, size_t error_size);
 
 /* Takes over sockets that a service manager has opened.  Returns 0, or -1 when
- * there are more than LISTENER_MAX. */
+ * there are more than LISTENER_MAX or one of them does not listen. */
 int listener_adopt(int first_fd, size_t n, struct listener_set *set);
 
 void listener_close(struct listener_set *set);

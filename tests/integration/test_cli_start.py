@@ -196,6 +196,19 @@ def test_sockets_for_another_process_are_not_ours(binary, has_systemd):
             listeners[0].close()
 
 
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["stream", "datagram"])
+def test_passed_sockets_that_do_not_listen_are_refused(epmd_binary, kind):
+    """It would be ready, and nobody would ever be served."""
+    with socket.socket(socket.AF_INET, kind) as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        with activate(epmd_binary, [deaf], ["-port", str(free_port())]) as process:
+            try:
+                assert process.wait(5) == 1
+                assert "the sockets passed cannot be used" in process.stderr.read()
+            finally:
+                process.kill()
+
+
 # What is said, and the end
 
 
