@@ -54,7 +54,7 @@ static void say_too_many(char *error, size_t error_size)
 	snprintf(error, error_size, "cannot listen on more than %d addresses", LISTENER_MAX);
 }
 
-/* Opens one more socket of SET.  OPTIONAL: its absence is no failure. */
+/* Opens one more socket of SET.  OPTIONAL: its absence is no failure, and errno is why. */
 static enum listener_result add(struct listener_set *set, const struct sockaddr_any *address,
                                 bool optional, char *error, size_t error_size)
 {
@@ -171,7 +171,8 @@ enum listener_result listener_open(const char *addresses, uint16_t port, struct 
 			result = add_loopback(list, (size_t)n, port, set, error, error_size);
 	}
 	if (result == LISTENER_OPEN && set->n == 0) {
-		snprintf(error, error_size, "cannot listen on port %u of any address", port);
+		snprintf(error, error_size, "cannot listen on port %u of any address: %s", port,
+		         strerror(errno));
 		result = LISTENER_FAILED;
 	}
 	if (result != LISTENER_OPEN)

@@ -113,6 +113,16 @@ def only_ipv6(pod):
         pod.run(["ip", "-4", "address", "flush", "dev", device], check=True)
 
 
+def test_why_no_address_at_all_can_be_listened_on(epmd_binary, network):
+    """Loopback goes with every list, and a host may lack it; but not all of it."""
+    pod = network.pod()
+    for device in ("lo", "eth0"):
+        pod.run(["ip", "address", "flush", "dev", device], check=True)
+    done = pod.run([epmd_binary, "-address", "127.0.0.1"])
+    assert done.returncode == 1
+    assert "cannot listen on port 4369 of any address: Cannot assign requested address" in done.stderr
+
+
 @pytest.mark.parametrize("addresses", ["", "127.0.0.1", "::1", "own"])
 @pytest.mark.parametrize("limit, loopback", [(only_ipv4, "127.0.0.1"), (only_ipv6, "::1")],
                          ids=["only IPv4", "only IPv6"])
