@@ -227,9 +227,11 @@ static void rest(struct listener *listener)
 {
 	struct timeval soon = {.tv_usec = STARVED_REST_MS * 1000};
 
+	/* Without its end the rest would be for ever. */
+	if (event_add(listener->resume, &soon) < 0)
+		return;
 	for (size_t i = 0; i < listener->set.n; i++)
 		event_del(listener->events[i]);
-	event_add(listener->resume, &soon);
 }
 
 static void on_resume(evutil_socket_t fd, short what, void *arg)
@@ -238,8 +240,12 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	for (size_t i = 0; i < listener->set.n; i++)
-		event_add(listener->events[i], NULL);
+	for (size_t i = 0; i < listener->set.n; i++) {
+		if (event_add(listener->events[i], NULL) < 0) {
+			rest(listener);
+			return;
+		}
+	}
 }
 
 static bool out_of_descriptors(int why)
