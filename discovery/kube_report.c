@@ -11,6 +11,10 @@
 /* What is left for the words behind a problem. */
 #define TAIL_ROOM 64
 
+/* In-stream errors in a row: with so many the problem is said, with more it is known. */
+#define ERRORS_SAID 2u
+#define ERRORS_KNOWN 3u
+
 static void tell(const struct kube_report *report, enum report_level level, const char *text)
 {
 	char line[KUBE_REPORT_SIZE * 2];
@@ -80,6 +84,21 @@ void kube_report_http(struct kube_report *report, enum reflector_op op, enum kub
 		        message);
 }
 
+/* The first is what the protocol has them for; those that come in a row are one problem, also
+ * where each names another version. */
+static void in_stream(struct kube_report *report, enum reflector_op op, int status,
+                      const char *detail)
+{
+	if (report->errors_in_row < ERRORS_KNOWN)
+		report->errors_in_row++;
+	if (report->errors_in_row == ERRORS_SAID)
+		problem(report, op, "the API server at %s:%u ends each watch with %d: %s",
+		        report->access->host, report->access->port, status, detail);
+	else
+		kube_report_say(report, REPORT_DEBUG, "the watch ended with %d: %s", status,
+		                detail);
+}
+
 void kube_report_end(struct kube_report *report, enum reflector_op op,
                      const struct reflector_end *end, const char *detail)
 {
@@ -100,8 +119,7 @@ void kube_report_end(struct kube_report *report, enum reflector_op op,
 			kube_report_say(report, REPORT_DEBUG, "the watch was cut: %s", detail);
 		break;
 	case REFLECTOR_IN_STREAM:
-		kube_report_say(report, REPORT_DEBUG, "the watch ended with %d: %s", end->status,
-		                detail);
+		in_stream(report, op, end->status, detail);
 		break;
 	case REFLECTOR_CLEAN:
 	case REFLECTOR_HTTP:
@@ -111,6 +129,8 @@ void kube_report_end(struct kube_report *report, enum reflector_op op,
 
 void kube_report_fine(struct kube_report *report, enum reflector_op op)
 {
+	if (op == REFLECTOR_WATCH)
+		report->errors_in_row = 0;
 	/* A LIST that works does not mend a WATCH that is forbidden. */
 	if (!report->problem[0] || (op == REFLECTOR_LIST && report->problem_op == REFLECTOR_WATCH))
 		return;

@@ -26,6 +26,7 @@ struct kube_report {
 	/* what was said last */
 	char problem[KUBE_REPORT_SIZE]; /* "" when all is well */
 	enum reflector_op problem_op;
+	unsigned errors_in_row; /* in WATCHes that brought nothing else */
 	bool said_synced;
 	bool said_empty;
 	bool said_truncated;
@@ -44,7 +45,8 @@ void kube_report_http(struct kube_report *report, enum reflector_op op, enum kub
 void kube_report_end(struct kube_report *report, enum reflector_op op,
                      const struct reflector_end *end, const char *detail);
 
-/* The request OP is answered as it should be. */
+/* The request OP is answered as it should be: the LIST is whole, the WATCH has brought an event or
+ * a bookmark (before that, its status says little). */
 void kube_report_fine(struct kube_report *report, enum reflector_op op);
 
 /* A LIST has come whole: N_OBJECTS of KIND with N_ENDPOINTS in all. */

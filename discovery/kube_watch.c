@@ -141,6 +141,7 @@ static bool act_on_event(struct kube_watch *watch, struct kube_event *event)
 	case KUBE_EVENT_BOOKMARK:
 		break;
 	}
+	kube_report_fine(&watch->report, watch->op);
 	reflector_saw(watch->reflector, event->object.resource_version,
 	              event->type == KUBE_EVENT_BOOKMARK);
 	return true;
@@ -341,8 +342,6 @@ static void on_status(void *arg, int status, const char *warning)
 		kube_report_warning(&watch->report, warning);
 	if (status != 200)
 		return;
-	if (!list)
-		kube_report_fine(&watch->report, watch->op);
 	watch->split = list ? kube_split_new(KUBE_SPLIT_LIST, on_list_item, watch)
 	                    : kube_split_new(KUBE_SPLIT_WATCH, on_watch_line, watch);
 	if (!watch->split)

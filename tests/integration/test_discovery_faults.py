@@ -177,6 +177,39 @@ def test_a_list_that_stalls_after_an_object_that_shrank(daemon, api):
     assert count_log(ours, "is gone") == 0
 
 
+def await_watch(api, number):
+    until(lambda: sum(r.verb == "watch" for r in api.requests) == number, 20, f"watch {number}")
+    api.wait_watches(1)
+
+
+WATCH_FAULTS = {
+    "an error": ({"error": 500, "message": "etcdserver: leader changed"}, "with 500: etcdserver: leader changed"),
+    "garbage": ({"raw": b"garbage\n"}, "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("fault, words", WATCH_FAULTS.values(), ids=WATCH_FAULTS)
+def test_a_watch_that_fails_again_and_again_is_said_once(daemon, api, two, fault, words):
+    api.fault("watch", times=3, **fault)
+    ours = daemon()
+    await_discovered(ours, two)
+    await_watch(api, 4)
+    assert count_log(ours, f"error: .*{words}") == 1
+    assert count_log(ours, "answers again") == 0
+    api.add_pod("sample", "10.9.0.3")
+    ours.wait_log("the API answers again")
+
+
+def test_one_error_in_a_watch_is_nothing_to_say(daemon, api, two):
+    api.fault("watch", error=500)
+    ours = daemon()
+    await_discovered(ours, two)
+    await_watch(api, 2)
+    api.add_pod("sample", "10.9.0.3")
+    await_discovered(ours, {**two, **nodes("10.9.0.3")})
+    assert count_log(ours, "error: ") == 0
+
+
 def test_an_event_split_at_every_byte(daemon, api, two):
     api.fault("watch", split=1)
     ours = daemon()
