@@ -527,7 +527,7 @@ static void on_transfer_timer(evutil_socket_t fd, short what, void *arg)
 }
 
 /* Looks the host up, also a literal one, so that all begins from the loop. */
-static int start(struct http_transfer *t, const struct kube_access *access)
+static int start(struct http_transfer *t, const struct http_server *server)
 {
 	unsigned limit_s = t->request.connect_timeout_s;
 	struct timeval in = {0, 0};
@@ -535,14 +535,14 @@ static int start(struct http_transfer *t, const struct kube_access *access)
 	t->timer = evtimer_new(t->client->base, on_transfer_timer, t);
 	if (!t->timer)
 		return -1;
-	if (!access->ca_pem && !access->system_ca)
+	if (!server->ca_pem && !server->system_ca)
 		return evtimer_add(t->timer, &in);
 	if (limit_s == 0 || (t->request.total_timeout_s && t->request.total_timeout_s < limit_s))
 		limit_s = t->request.total_timeout_s;
 	in.tv_sec = (time_t)limit_s;
 	if (limit_s > 0 && evtimer_add(t->timer, &in) != 0)
 		return -1;
-	t->query = resolver_lookup(t->client->resolver, access->host, on_resolved, t);
+	t->query = resolver_lookup(t->client->resolver, server->host, on_resolved, t);
 	return t->query ? 0 : -1;
 }
 
@@ -571,7 +571,7 @@ struct http_transfer *http_get(struct http_client *client, const struct http_get
 	t->started_ms = clock_now_ms();
 	DL_APPEND(client->transfers, t);
 	if (http_request_open(&t->request, get) != 0 || set_callbacks(t) != 0 ||
-	    start(t, get->access) != 0) {
+	    start(t, get->server) != 0) {
 		free_transfer(t);
 		return NULL;
 	}

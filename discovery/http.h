@@ -10,8 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "kube_access.h"
-
 struct event_base;
 struct http_client;
 struct http_transfer;
@@ -46,10 +44,21 @@ struct http_events {
 	void *arg;
 };
 
+/* Where to, and how each proves to the other who it is.  NULL: absent. */
+struct http_server {
+	const char *host; /* name or address, without brackets */
+	unsigned port;
+	const char *base_path;          /* comes before each path */
+	const char *tls_server_name;    /* the certificate is for this name, not for HOST */
+	const char *ca_pem;             /* what signs it ... */
+	bool system_ca;                 /* ... or the system's store does */
+	const char *cert_pem, *key_pem; /* client certificate */
+	const char *token;              /* bearer token */
+};
+
 struct http_get {
-	const struct kube_access *access; /* read during the call only */
-	const char *path;           /* begins with '/', already encoded; access->base_path goes
-	                                   * before it */
+	const struct http_server *server; /* read during the call only */
+	const char *path;                 /* begins with '/', already encoded */
 	unsigned connect_timeout_s; /* name, TCP and TLS together */
 	unsigned total_timeout_s;   /* hard deadline; 0: none */
 	bool own_connection;        /* fresh, and closed afterwards */

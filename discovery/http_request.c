@@ -50,9 +50,11 @@ static int on_new_socket(void *arg, curl_socket_t socket, curlsocktype purpose)
 	return CURL_SOCKOPT_OK;
 }
 
-static unsigned set_blob(struct http_request *request, CURLoption option, char *pem)
+static unsigned set_blob(struct http_request *request, CURLoption option, const char *pem)
 {
-	struct curl_blob blob = {.data = pem, .len = strlen(pem), .flags = CURL_BLOB_COPY};
+	/* copied, so never written to */
+	struct curl_blob blob = {
+	    .data = (void *)(uintptr_t)pem, .len = strlen(pem), .flags = CURL_BLOB_COPY};
 
 	return SET(option, &blob);
 }
@@ -77,7 +79,7 @@ static const char *system_store(void)
 	return NULL;
 }
 
-static unsigned set_tls(struct http_request *request, const struct kube_access *access)
+static unsigned set_tls(struct http_request *request, const struct http_server *server)
 {
 	unsigned bad = SET(CURLOPT_SSL_VERIFYPEER, 1L) | SET(CURLOPT_SSL_VERIFYHOST, 2L) |
 	               SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) |
@@ -85,20 +87,20 @@ static unsigned set_tls(struct http_request *request, const struct kube_access *
 	               /* a session must not outlive the CA that it was verified with */
 	               SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
 
-	if (access->system_ca) {
+	if (server->system_ca) {
 		const char *store = system_store();
 		if (store)
 			bad |= SET(CURLOPT_CAINFO, store);
 	} else {
 		/* by default libcurl would ask the system's store as well */
 		bad |= SET(CURLOPT_CAINFO, NULL) | SET(CURLOPT_CAPATH, NULL);
-		if (access->ca_pem)
-			bad |= set_blob(request, CURLOPT_CAINFO_BLOB, access->ca_pem);
+		if (server->ca_pem)
+			bad |= set_blob(request, CURLOPT_CAINFO_BLOB, server->ca_pem);
 	}
-	if (access->cert_pem && access->key_pem)
-		bad |= set_blob(request, CURLOPT_SSLCERT_BLOB, access->cert_pem) |
+	if (server->cert_pem && server->key_pem)
+		bad |= set_blob(request, CURLOPT_SSLCERT_BLOB, server->cert_pem) |
 		       SET(CURLOPT_SSLCERTTYPE, "PEM") |
-		       set_blob(request, CURLOPT_SSLKEY_BLOB, access->key_pem) |
+		       set_blob(request, CURLOPT_SSLKEY_BLOB, server->key_pem) |
 		       SET(CURLOPT_SSLKEYTYPE, "PEM");
 	return bad;
 }
@@ -130,15 +132,15 @@ __attribute__((format(printf, 2, 3))) static int append_formatted(struct curl_sl
 	return result;
 }
 
-static unsigned set_headers(struct http_request *request, const struct kube_access *access)
+static unsigned set_headers(struct http_request *request, const struct http_server *server)
 {
 	if (append(&request->headers, "Accept: application/json") != 0)
 		return 1;
-	if (access->token &&
-	    append_formatted(&request->headers, "Authorization: Bearer %s", access->token) != 0)
+	if (server->token &&
+	    append_formatted(&request->headers, "Authorization: Bearer %s", server->token) != 0)
 		return 1;
 	/* the URL has the certificate's name then, the server still goes by its own */
-	if (access->tls_server_name &&
+	if (server->tls_server_name &&
 	    append_formatted(&request->headers, "Host: %s", request->label) != 0)
 		return 1;
 	/* not to a proxy (nor does libcurl know of either option where it was built without) */
@@ -148,7 +150,7 @@ static unsigned set_headers(struct http_request *request, const struct kube_acce
 	       SET(CURLOPT_USERAGENT, "kepmd/" PACKAGE_VERSION);
 }
 
-static unsigned set_url(struct http_request *request, const struct kube_access *access,
+static unsigned set_url(struct http_request *request, const struct http_server *server,
                         const char *path)
 {
 	char *url;
@@ -156,7 +158,7 @@ static unsigned set_url(struct http_request *request, const struct kube_access *
 
 	if (asprintf(&url, "https://%s%s%s:%u%s%s", open_bracket(request->url_host),
 	             request->url_host, close_bracket(request->url_host), request->port,
-	             access->base_path ? access->base_path : "", path) < 0)
+	             server->base_path ? server->base_path : "", path) < 0)
 		return 1;
 	bad = SET(CURLOPT_URL, url) | SET(CURLOPT_PATH_AS_IS, 1L);
 	free(url);
@@ -176,22 +178,22 @@ static unsigned set_connection(struct http_request *request, bool own_connection
 
 int http_request_open(struct http_request *request, const struct http_get *get)
 {
-	const struct kube_access *access = get->access;
+	const struct http_server *server = get->server;
 
 	*request = (struct http_request){
-	    .port = access->port,
+	    .port = server->port,
 	    .connect_timeout_s = get->connect_timeout_s,
 	    .total_timeout_s = get->total_timeout_s,
 	};
 	request->url_host =
-	    strdup(access->tls_server_name ? access->tls_server_name : access->host);
-	if (asprintf(&request->label, "%s%s%s:%u", open_bracket(access->host), access->host,
-	             close_bracket(access->host), access->port) < 0)
+	    strdup(server->tls_server_name ? server->tls_server_name : server->host);
+	if (asprintf(&request->label, "%s%s%s:%u", open_bracket(server->host), server->host,
+	             close_bracket(server->host), server->port) < 0)
 		request->label = NULL;
 	request->easy = curl_easy_init();
 	if (request->url_host && request->label && request->easy &&
-	    (SET(CURLOPT_ERRORBUFFER, request->curl_error) | set_url(request, access, get->path) |
-	     set_headers(request, access) | set_tls(request, access) |
+	    (SET(CURLOPT_ERRORBUFFER, request->curl_error) | set_url(request, server, get->path) |
+	     set_headers(request, server) | set_tls(request, server) |
 	     set_connection(request, get->own_connection)) == 0)
 		return 0;
 	http_request_clear(request);

@@ -415,6 +415,21 @@ static void forget_request(struct kube_watch *watch)
 	watch->detail[0] = '\0';
 }
 
+static struct http_server server_of(const struct kube_access *access)
+{
+	return (struct http_server){
+	    .host = access->host,
+	    .port = access->port,
+	    .base_path = access->base_path,
+	    .tls_server_name = access->tls_server_name,
+	    .ca_pem = access->ca_pem,
+	    .system_ca = access->system_ca,
+	    .cert_pem = access->cert_pem,
+	    .key_pem = access->key_pem,
+	    .token = access->token,
+	};
+}
+
 static struct http_transfer *send_request(struct kube_watch *watch,
                                           const struct reflector_request *request)
 {
@@ -425,10 +440,11 @@ static struct http_transfer *send_request(struct kube_watch *watch,
 	    .services = watch->service,
 	};
 	const struct http_events events = {on_status, on_data, on_done, watch};
+	const struct http_server server = server_of(watch->shared->access);
 	bool list = request->op == REFLECTOR_LIST;
 	char *path = kube_path(&target, request);
 	const struct http_get get = {
-	    .access = watch->shared->access,
+	    .server = &server,
 	    .path = path,
 	    .connect_timeout_s = CONNECT_TIMEOUT_S,
 	    .total_timeout_s = list ? LIST_TIMEOUT_S : request->timeout_s + WATCH_GRACE_S,

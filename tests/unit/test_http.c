@@ -292,7 +292,7 @@ static unsigned count_entries(const char *folder)
 
 struct place {
 	struct event_base *base;
-	struct kube_access access;
+	struct http_server server;
 	struct http_get get;
 	struct seen seen;
 	unsigned files;
@@ -308,8 +308,8 @@ static int set_up(void **state)
 	alarm(60);
 	p->files = count_entries("/proc/self/fd");
 	p->base = event_base_new();
-	p->access = (struct kube_access){.host = host_ip, .port = good.port, .ca_pem = ca.cert_pem};
-	p->get = (struct http_get){&p->access, "/echo", 10, 10, true};
+	p->server = (struct http_server){.host = host_ip, .port = good.port, .ca_pem = ca.cert_pem};
+	p->get = (struct http_get){&p->server, "/echo", 10, 10, true};
 	p->seen.base = p->base;
 	p->seen.client = http_client_new(p->base);
 	return p->seen.client ? 0 : -1;
@@ -402,7 +402,7 @@ static void test_request_head(void **state)
 	struct place *p = *state;
 	char token[] = "abc.def", line[64];
 
-	p->access.token = token;
+	p->server.token = token;
 	p->get.path = "/apis/x?watch=1&labelSelector=app%3Dx";
 	struct seen *s = run(p);
 	assert_int_equal(s->result.outcome, HTTP_DONE);
@@ -427,7 +427,7 @@ static void test_base_path(void **state)
 	struct place *p = *state;
 	char base_path[] = "/k8s/clusters/c-1";
 
-	p->access.base_path = base_path;
+	p->server.base_path = base_path;
 	assert_contains(run(p)->body, "GET /k8s/clusters/c-1/echo HTTP/1.1");
 }
 
@@ -472,7 +472,7 @@ static void test_redirect_is_not_followed(void **state)
 	struct place *p = *state;
 	char token[] = "secret";
 
-	p->access.token = token;
+	p->server.token = token;
 	p->get.path = "/moved";
 	struct seen *s = run(p);
 	assert_int_equal(s->result.outcome, HTTP_DONE);
@@ -643,7 +643,7 @@ static void test_host_by_name(void **state)
 {
 	struct place *p = *state;
 
-	p->access.host = host_name;
+	p->server.host = host_name;
 	struct seen *s = run(p);
 	assert_int_equal(s->result.outcome, HTTP_DONE);
 	assert_contains(s->body, "Host: localhost:");
@@ -656,8 +656,8 @@ static void test_host_by_ipv6(void **state)
 
 	if (ipv6.port == 0)
 		skip();
-	p->access.host = host;
-	p->access.port = ipv6.port;
+	p->server.host = host;
+	p->server.port = ipv6.port;
 	struct seen *s = run(p);
 	assert_int_equal(s->result.outcome, HTTP_DONE);
 	assert_contains(s->body, "Host: [::1]:");
@@ -671,7 +671,7 @@ static void test_refused(void **state)
 	char words[64];
 
 	tls_server_stop(&gone);
-	p->access.port = gone.port;
+	p->server.port = gone.port;
 	struct seen *s = run(p);
 	assert_failed(s, HTTP_REFUSED, "Connection refused");
 	snprintf(words, sizeof words, "127.0.0.1:%u: ", gone.port);
@@ -684,7 +684,7 @@ static void test_closed_during_handshake(void **state)
 {
 	struct place *p = *state;
 
-	p->access.port = mute.port;
+	p->server.port = mute.port;
 	assert_failed(run(p), HTTP_REFUSED, "closed during the TLS handshake");
 }
 
@@ -693,7 +693,7 @@ static void test_no_such_host(void **state)
 	struct place *p = *state;
 	char host[] = "no..such";
 
-	p->access.host = host;
+	p->server.host = host;
 	assert_failed(run(p), HTTP_REFUSED, "no..such:");
 }
 
@@ -703,7 +703,7 @@ static void test_lookup_ends(void **state)
 	struct place *p = *state;
 	char host[] = "kepmd.invalid.";
 
-	p->access.host = host;
+	p->server.host = host;
 	p->get.connect_timeout_s = 1;
 	assert_failed(run(p), HTTP_REFUSED, "kepmd.invalid.:");
 }
@@ -719,7 +719,7 @@ static void test_connect_deadline(void **state)
 	socklen_t len = sizeof name;
 	getsockname(listener, (struct sockaddr *)&name, &len);
 	const unsigned char *port = (const unsigned char *)&name + 2;
-	p->access.port = (unsigned)port[0] << 8 | port[1];
+	p->server.port = (unsigned)port[0] << 8 | port[1];
 	p->get.connect_timeout_s = 1;
 	struct seen *s = run(p);
 	close(listener);
@@ -743,7 +743,7 @@ static void test_connect_deadline_of_tcp(void **state)
 		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 		connect(fillers[i], (const struct sockaddr *)&name, sizeof name);
 	}
-	p->access.port = ntohs(name.sin_port);
+	p->server.port = ntohs(name.sin_port);
 	p->get.connect_timeout_s = 1;
 	struct seen *s = run(p);
 	for (size_t i = 0; i < 4; i++)
@@ -786,7 +786,7 @@ static void test_wrong_ca(void **state)
 {
 	struct place *p = *state;
 
-	p->access.ca_pem = other_ca.cert_pem;
+	p->server.ca_pem = other_ca.cert_pem;
 	struct seen *s = run(p);
 	assert_failed(s, HTTP_TLS, "signed by an unknown authority");
 	assert_int_equal(s->n_status, 0);
@@ -796,7 +796,7 @@ static void test_no_ip_san(void **state)
 {
 	struct place *p = *state;
 
-	p->access.port = nameless.port;
+	p->server.port = nameless.port;
 	assert_failed(run(p), HTTP_TLS, "certificate is not for 127.0.0.1");
 }
 
@@ -804,7 +804,7 @@ static void test_expired(void **state)
 {
 	struct place *p = *state;
 
-	p->access.port = expired.port;
+	p->server.port = expired.port;
 	assert_failed(run(p), HTTP_TLS, "has expired");
 }
 
@@ -814,12 +814,12 @@ static void test_ca_rotated(void **state)
 
 	p->get.own_connection = false;
 	assert_int_equal(run(p)->result.outcome, HTTP_DONE);
-	p->access.ca_pem = other_ca.cert_pem;
+	p->server.ca_pem = other_ca.cert_pem;
 	assert_failed(run(p), HTTP_TLS, "unknown authority");
-	p->access.port = second.port;
+	p->server.port = second.port;
 	assert_int_equal(run(p)->result.outcome, HTTP_DONE);
-	p->access.port = good.port;
-	p->access.ca_pem = ca.cert_pem;
+	p->server.port = good.port;
+	p->server.ca_pem = ca.cert_pem;
 	assert_int_equal(run(p)->result.outcome, HTTP_DONE);
 }
 
@@ -827,7 +827,7 @@ static void test_no_ca(void **state)
 {
 	struct place *p = *state;
 
-	p->access.ca_pem = NULL;
+	p->server.ca_pem = NULL;
 	assert_failed(run(p), HTTP_TLS, "no CA certificate");
 }
 
@@ -836,7 +836,7 @@ static void test_garbage_ca(void **state)
 	struct place *p = *state;
 	char garbage[] = "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n";
 
-	p->access.ca_pem = garbage;
+	p->server.ca_pem = garbage;
 	assert_int_equal(run(p)->result.outcome, HTTP_TLS);
 }
 
@@ -847,8 +847,8 @@ static void test_system_ca(void **state)
 	char path[] = "/tmp/kepmd-test-XXXXXX";
 	int fd = mkstemp(path);
 
-	p->access.ca_pem = NULL;
-	p->access.system_ca = true;
+	p->server.ca_pem = NULL;
+	p->server.system_ca = true;
 	assert_int_equal(run(p)->result.outcome, HTTP_TLS);
 	assert_int_equal(write(fd, ca.cert_pem, strlen(ca.cert_pem)), strlen(ca.cert_pem));
 	close(fd);
@@ -864,13 +864,13 @@ static void test_tls_server_name(void **state)
 	struct place *p = *state;
 	char name[] = "kubernetes.default", wrong[] = "kubernetes.other", line[64];
 
-	p->access.port = nameless.port;
-	p->access.tls_server_name = name;
+	p->server.port = nameless.port;
+	p->server.tls_server_name = name;
 	struct seen *s = run(p);
 	assert_string_equal(s->error, "");
 	snprintf(line, sizeof line, "\r\nHost: 127.0.0.1:%u\r\n", nameless.port);
 	assert_contains(s->body, line);
-	p->access.tls_server_name = wrong;
+	p->server.tls_server_name = wrong;
 	assert_failed(run(p), HTTP_TLS, "certificate is not for kubernetes.other");
 }
 
@@ -880,11 +880,11 @@ static void test_tls_server_name_is_address(void **state)
 	struct place *p = *state;
 	char address[] = "10.1.2.3", wrong[] = "10.1.2.4", address6[] = "fd00::1";
 
-	p->access.tls_server_name = address;
+	p->server.tls_server_name = address;
 	assert_string_equal(run(p)->error, "");
-	p->access.tls_server_name = address6;
+	p->server.tls_server_name = address6;
 	assert_string_equal(run(p)->error, "");
-	p->access.tls_server_name = wrong;
+	p->server.tls_server_name = wrong;
 	assert_failed(run(p), HTTP_TLS, "certificate is not for 10.1.2.4");
 }
 
@@ -892,14 +892,14 @@ static void test_client_certificate(void **state)
 {
 	struct place *p = *state;
 
-	p->access.port = picky.port;
+	p->server.port = picky.port;
 	assert_int_not_equal(run(p)->result.outcome, HTTP_DONE);
-	p->access.cert_pem = client_identity.cert_pem;
-	p->access.key_pem = client_identity.key_pem;
+	p->server.cert_pem = client_identity.cert_pem;
+	p->server.key_pem = client_identity.key_pem;
 	struct seen *s = run(p);
 	assert_string_equal(s->error, "");
 	assert_contains(s->body, "client=jane\n");
-	p->access.key_pem = ca.key_pem;
+	p->server.key_pem = ca.key_pem;
 	assert_failed(run(p), HTTP_TLS, "client certificate cannot be used");
 }
 
@@ -988,7 +988,7 @@ static void test_cancel_before_start(void **state)
 	char *hosts[] = {host_ip, host_name};
 
 	for (size_t i = 0; i < 2; i++) {
-		p->access.host = hosts[i];
+		p->server.host = hosts[i];
 		http_cancel(http_get(p->seen.client, &p->get, &events));
 		settle(p);
 		assert_int_equal(p->seen.n_done + p->seen.n_status, 0);
