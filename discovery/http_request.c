@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "http_request.h"
 
 #define KEEPALIVE_IDLE_S 30L
@@ -20,13 +20,6 @@
 /* Each set_ function returns 0, or something else when libcurl refuses, which
  * means that memory is out. */
 #define SET(option, value) ((unsigned)curl_easy_setopt(request->easy, (option), (value)))
-
-static bool is_literal(const char *host)
-{
-	struct in6_addr room;
-
-	return inet_pton(AF_INET, host, &room) == 1 || inet_pton(AF_INET6, host, &room) == 1;
-}
 
 static const char *open_bracket(const char *host)
 {
@@ -222,7 +215,7 @@ int http_request_give_addresses(struct http_request *request, const char *const 
 
 	if (n == 0 || strcmp(request->url_host, addresses[0]) == 0)
 		return 0;
-	if (is_literal(request->url_host)) {
+	if (address_is_literal(request->url_host)) {
 		/* the certificate is to be for another address than the one to connect to */
 		if (append_formatted(&request->connect_to, "::%s%s%s:", open_bracket(addresses[0]),
 		                     addresses[0], close_bracket(addresses[0])) != 0)

@@ -14,6 +14,7 @@
 
 #include "kube_access.h"
 #include "kubeconfig.h"
+#include "secret.h"
 
 #define SERVICE_ACCOUNT_DIR "/var/run/secrets/kubernetes.io/serviceaccount"
 #define KUBECONFIG_MAX (4u << 20)
@@ -35,13 +36,6 @@ struct access {
 	struct stamp ca, cert, key;
 };
 
-static void wipe_and_free(char *secret)
-{
-	if (secret)
-		explicit_bzero(secret, strlen(secret));
-	free(secret);
-}
-
 void kube_access_free(struct kube_access *access)
 {
 	if (!access)
@@ -53,8 +47,8 @@ void kube_access_free(struct kube_access *access)
 	free(access->tls_server_name);
 	free(access->ca_pem);
 	free(access->cert_pem);
-	wipe_and_free(access->key_pem);
-	wipe_and_free(access->token);
+	secret_free(access->key_pem);
+	secret_free(access->token);
 	free(access->ca_file);
 	free(access->cert_file);
 	free(access->key_file);
@@ -162,14 +156,14 @@ static const char *refresh_token(struct kube_access *access)
 	if (!token)
 		return strerror(errno);
 	if (!trim_token(token)) {
-		wipe_and_free(token);
+		secret_free(token);
 		return "it has no token in it";
 	}
 	if (access->token && strcmp(access->token, token) == 0) {
-		wipe_and_free(token);
+		secret_free(token);
 		return NULL;
 	}
-	wipe_and_free(access->token);
+	secret_free(access->token);
 	access->token = token;
 	access->generation++;
 	return NULL;
@@ -213,14 +207,14 @@ static const char *refresh_pem(struct kube_access *access, const char *file, str
 	if (!text)
 		return *pem ? NULL : "it is not PEM";
 	if (!is_good(text)) {
-		wipe_and_free(text);
+		secret_free(text);
 		return "it is not PEM";
 	}
 	if (*pem && strcmp(*pem, text) == 0) {
-		wipe_and_free(text);
+		secret_free(text);
 		return NULL;
 	}
-	wipe_and_free(*pem);
+	secret_free(*pem);
 	*pem = text;
 	access->generation++;
 	return NULL;

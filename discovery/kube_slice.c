@@ -35,24 +35,6 @@ static const char *first_address(struct kube_json *json, const json_t *endpoint)
 	return NULL;
 }
 
-/* A peer with copies of PORTS; false leaves *PEER empty. */
-static bool copy_ports(struct kube_json *json, const struct peer *ports, struct peer *peer)
-{
-	if (ports->n_ports == 0)
-		return true;
-	peer->ports = calloc(ports->n_ports, sizeof(*peer->ports));
-	if (!peer->ports) {
-		kube_json_fail(json, "memory is out");
-		return false;
-	}
-	for (size_t i = 0; i < ports->n_ports; i++) {
-		peer->ports[i].port = ports->ports[i].port;
-		peer->ports[i].name = kube_json_copy(json, ports->ports[i].name);
-	}
-	peer->n_ports = ports->n_ports;
-	return !json->failed;
-}
-
 static void read_endpoint(struct kube_json *json, const json_t *endpoint, const struct slice *slice,
                           struct kube_object *object)
 {
@@ -65,7 +47,8 @@ static void read_endpoint(struct kube_json *json, const json_t *endpoint, const 
 	object->n_peers++;
 	peer->hostname = kube_json_copy(json, kube_json_string(json, endpoint, "hostname"));
 	read_conditions(json, endpoint, peer);
-	copy_ports(json, &slice->ports, peer);
+	if (!peer_copy_ports(peer, &slice->ports))
+		kube_json_fail(json, "memory is out");
 }
 
 static void read_endpoints(struct kube_json *json, const json_t *endpoints,

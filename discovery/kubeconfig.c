@@ -12,13 +12,7 @@
 #include <yaml.h>
 
 #include "kubeconfig.h"
-
-static void wipe_and_free(char *secret)
-{
-	if (secret)
-		explicit_bzero(secret, strlen(secret));
-	free(secret);
-}
+#include "secret.h"
 
 void kubeconfig_clear(struct kubeconfig *config)
 {
@@ -31,9 +25,9 @@ void kubeconfig_clear(struct kubeconfig *config)
 	free(config->cert_file);
 	free(config->cert_pem);
 	free(config->key_file);
-	wipe_and_free(config->key_pem);
+	secret_free(config->key_pem);
 	free(config->token_file);
-	wipe_and_free(config->token);
+	secret_free(config->token);
 	*config = (struct kubeconfig){0};
 }
 

@@ -30,7 +30,7 @@ static bool copy_string(char **to, const char *from)
 	return *to || !from;
 }
 
-static bool copy_ports(struct peer *to, const struct peer *from)
+bool peer_copy_ports(struct peer *to, const struct peer *from)
 {
 	if (from->n_ports == 0)
 		return true;
@@ -49,7 +49,7 @@ static bool copy_ports(struct peer *to, const struct peer *from)
 struct peer *peer_clone(const struct peer *peer)
 {
 	struct peer *clone = calloc(1, sizeof(*clone));
-	bool whole = clone && copy_ports(clone, peer);
+	bool whole = clone && peer_copy_ports(clone, peer);
 
 	for (size_t i = 0; whole && i < N_STRINGS; i++)
 		whole = copy_string(string_of(clone, i), const_string_of(peer, i));

@@ -37,6 +37,10 @@ struct peer {
 /* A deep copy, or NULL when memory is out. */
 struct peer *peer_clone(const struct peer *peer);
 
+/* Gives TO, which has no ports, copies of FROM's.  False when memory is out: TO then has some of
+ * them, to be freed by peer_clear. */
+bool peer_copy_ports(struct peer *to, const struct peer *from);
+
 /* Frees a peer that peer_clone made; NULL is fine. */
 void peer_free(struct peer *peer);
 

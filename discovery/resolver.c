@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/time.h>
 
+#include "address.h"
 #include "resolver.h"
 
 #define ADDRESSES_MAX 16
@@ -227,13 +228,6 @@ static void on_answer(evutil_socket_t fd, short what, void *arg)
 
 /* --- lookups ------------------------------------------------------------------------------ */
 
-static bool is_literal(const char *host)
-{
-	struct in6_addr room;
-
-	return inet_pton(AF_INET, host, &room) == 1 || inet_pton(AF_INET6, host, &room) == 1;
-}
-
 static int open_channel(struct resolver_query *query)
 {
 	static char files_then_dns[] = "fb";
@@ -286,7 +280,7 @@ struct resolver_query *resolver_lookup(struct resolver *resolver, const char *ho
 		free_query(query);
 		return NULL;
 	}
-	if (is_literal(host)) {
+	if (address_is_literal(host)) {
 		strncpy(query->addresses[0], host, INET6_ADDRSTRLEN - 1);
 		query->n_addresses = 1;
 		event_active(query->answer, EV_TIMEOUT, 1);
