@@ -45,6 +45,8 @@ struct peers {
 	struct peer_entry *entries; /* by peer key */
 	struct name_list local;     /* names of local visible nodes, when those count */
 	struct event *local_changed;
+	struct registry_watcher watcher;
+	struct peers_events events;
 };
 
 static void ask_names(evutil_socket_t fd, short what, void *arg);
@@ -86,7 +88,62 @@ static void name_list_add(struct name_list *list, struct wire_bytes name)
 	list->names = names;
 }
 
+/* --- telling of nodes ---------------------------------------------------------------------- */
+
+static struct peer_node node_of(const struct peer_entry *entry, struct target *target)
+{
+	return (struct peer_node){
+	    .target = target,
+	    .name = target_name(target),
+	    .label = target_label(target),
+	    .peer = entry->peer,
+	    .port = target_port(target),
+	    .reason = target_reason(target),
+	};
+}
+
+static void tell_changed(const struct peer_entry *entry, struct target *target)
+{
+	const struct peers_events *events = &entry->peers->events;
+	const struct peer_node node = node_of(entry, target);
+
+	if (events->node_changed)
+		events->node_changed(events->arg, &node);
+}
+
+static void on_port_changed(void *owner, struct target *target)
+{
+	tell_changed(owner, target);
+}
+
+void peers_each_node(const struct peers *peers, peers_node_fn *fn, void *arg)
+{
+	for (const struct peer_entry *entry = peers->entries; entry; entry = entry->hh.next) {
+		for (size_t i = 0; i < entry->n_targets; i++) {
+			const struct peer_node node = node_of(entry, entry->targets[i]);
+			fn(arg, &node);
+		}
+	}
+}
+
+void peers_watch(struct peers *peers, const struct peers_events *events)
+{
+	peers->events = events ? *events : (struct peers_events){0};
+	if (events)
+		peers_each_node(peers, events->node_changed, events->arg);
+}
+
 /* --- the targets of one peer -------------------------------------------------------------- */
+
+static void drop_target(const struct peer_entry *entry, struct target *target)
+{
+	const struct peers_events *events = &entry->peers->events;
+	const struct peer_node node = node_of(entry, target);
+
+	if (events->node_gone)
+		events->node_gone(events->arg, &node);
+	target_free(target);
+}
 
 static struct target *find_target(const struct peer_entry *entry, const char *alive)
 {
@@ -104,7 +161,7 @@ static void drop_targets_except(struct peer_entry *entry, char *const *names)
 		if (has_name(names, target_alive(entry->targets[i])))
 			entry->targets[kept++] = entry->targets[i];
 		else
-			target_free(entry->targets[i]);
+			drop_target(entry, entry->targets[i]);
 	}
 	entry->n_targets = kept;
 }
@@ -133,12 +190,14 @@ static void add_target(struct peer_entry *entry, const char *alive)
 	if (targets)
 		entry->targets = targets;
 	struct target *target = targets ? target_new(&peers->context, entry->peer, alive, name,
-	                                             peers->cluster->every_basename)
+	                                             peers->cluster->every_basename, entry)
 	                                : NULL;
-	if (target)
-		entry->targets[entry->n_targets++] = target;
-	else
+	if (!target) {
 		log_error("%s: no memory to look for its port", name);
+		return;
+	}
+	entry->targets[entry->n_targets++] = target;
+	tell_changed(entry, target);
 }
 
 /* Looks for NAMES (NULL-terminated, or NULL for none) on the peer, and no others. */
@@ -286,8 +345,11 @@ static void update_entry(struct peer_entry *entry, const struct peer *after)
 	peer_free(entry->peer);
 	entry->peer = copy;
 	/* A container that starts again keeps its address and changes its port. */
-	for (size_t i = 0; i < entry->n_targets && doubt; i++)
-		target_doubt(entry->targets[i], copy);
+	for (size_t i = 0; i < entry->n_targets; i++) {
+		if (doubt)
+			target_doubt(entry->targets[i], copy);
+		tell_changed(entry, entry->targets[i]);
+	}
 }
 
 void peers_changed(struct peers *peers, const struct peer *before, const struct peer *after)
@@ -353,14 +415,18 @@ struct peers *peers_new(struct event_base *base, struct registry *registry,
 	    .epmd_port = epmd_port,
 	    .dist_port = cluster->dist_port,
 	    .dist_name = cluster->dist_name,
+	    .port_changed = on_port_changed,
 	};
 	peers->local_changed = evtimer_new(base, read_local_names, peers);
 	if (!peers->local_changed) {
 		free(peers);
 		return NULL;
 	}
-	if (!cluster->basenames && !cluster->every_basename)
-		registry_on_change(registry, on_registry_change, peers);
+	if (!cluster->basenames && !cluster->every_basename) {
+		peers->watcher =
+		    (struct registry_watcher){.local_changed = on_registry_change, .arg = peers};
+		registry_watch(registry, &peers->watcher);
+	}
 	return peers;
 }
 
@@ -370,7 +436,8 @@ void peers_free(struct peers *peers)
 
 	if (!peers)
 		return;
-	registry_on_change(peers->registry, NULL, NULL);
+	if (peers->watcher.local_changed)
+		registry_unwatch(peers->registry, &peers->watcher);
 	HASH_ITER (hh, peers->entries, entry, next) {
 		HASH_DEL(peers->entries, entry);
 		free_entry(entry);

@@ -13,12 +13,36 @@
 
 struct event_base;
 struct peers;
+struct target;
 
 /* CLUSTER and REGISTRY are borrowed and must outlive it; it takes the registry's
  * on_change.  EPMD_PORT: where peers' epmds listen.  NULL when memory is out. */
 struct peers *peers_new(struct event_base *base, struct registry *registry,
                         const struct cluster *cluster, uint16_t epmd_port);
 void peers_free(struct peers *peers);
+
+/* A node that a peer may run; strings are borrowed. */
+struct peer_node {
+	struct target *target; /* which also is its identity */
+	const char *name;      /* full */
+	const char *label;     /* the name and the pod, for log lines */
+	const struct peer *peer;
+	uint16_t port;      /* 0: not known */
+	const char *reason; /* why not, as a phrase */
+};
+
+struct peers_events {
+	/* It is new, or its peer or its port has changed. */
+	void (*node_changed)(void *arg, const struct peer_node *node);
+	void (*node_gone)(void *arg, const struct peer_node *node);
+	void *arg;
+};
+/* Tells EVENTS (copied) of all nodes from now on, those that are known first; NULL:
+ * nobody.  What is told is in the registry already. */
+void peers_watch(struct peers *peers, const struct peers_events *events);
+
+typedef void peers_node_fn(void *arg, const struct peer_node *node);
+void peers_each_node(const struct peers *peers, peers_node_fn *fn, void *arg);
 
 /* As source_events.peer_changed: AFTER is new or changed, or BEFORE is gone.  A
  * peer at one of this host's own addresses is left out. */

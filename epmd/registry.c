@@ -43,8 +43,7 @@ struct registry {
 	size_t n_released;
 	size_t released_max;
 	struct discovered_node *discovered; /* uthash keeps the order of insertion */
-	registry_changed_fn *changed;
-	void *changed_arg;
+	struct registry_watcher *watchers;
 };
 
 struct registry *registry_new(size_t released_max)
@@ -74,16 +73,28 @@ void registry_free(struct registry *registry)
 	free(registry);
 }
 
-void registry_on_change(struct registry *registry, registry_changed_fn *changed, void *arg)
+void registry_watch(struct registry *registry, struct registry_watcher *watcher)
 {
-	registry->changed = changed;
-	registry->changed_arg = arg;
+	DL_APPEND(registry->watchers, watcher);
 }
 
-static void tell_change(const struct registry *registry)
+void registry_unwatch(struct registry *registry, struct registry_watcher *watcher)
 {
-	if (registry->changed)
-		registry->changed(registry->changed_arg);
+	DL_DELETE(registry->watchers, watcher);
+}
+
+static void tell_local(const struct registry *registry)
+{
+	for (const struct registry_watcher *w = registry->watchers; w; w = w->next)
+		if (w->local_changed)
+			w->local_changed(w->arg);
+}
+
+static void tell_discovered(const struct registry *registry)
+{
+	for (const struct registry_watcher *w = registry->watchers; w; w = w->next)
+		if (w->discovered_changed)
+			w->discovered_changed(w->arg);
 }
 
 /* Copies FROM with its name and extra into TO, whose bytes are at BYTES. */
@@ -158,7 +169,7 @@ enum registry_result registry_register(struct registry *registry, const struct e
 	DL_PREPEND(registry->locals, local);
 	registry->n_locals++;
 	*result = local;
-	tell_change(registry);
+	tell_local(registry);
 	return REGISTRY_OK;
 }
 
@@ -171,7 +182,7 @@ void registry_release(struct registry *registry, struct local_node *local)
 	registry->n_released++;
 	if (registry->n_released > registry->released_max)
 		forget_released(registry, registry->released);
-	tell_change(registry);
+	tell_local(registry);
 }
 
 uint32_t registry_creation(const struct local_node *local)
@@ -194,7 +205,8 @@ size_t registry_local_count(const struct registry *registry)
 static void show_all(const struct local_node *list, registry_local_fn *fn, void *arg)
 {
 	for (const struct local_node *local = list; local; local = local->next) {
-		struct local_view view = {local->node, local->fd, local->owner != NULL};
+		struct local_view view = {local->node, local->fd, local->creation,
+		                          local->owner != NULL};
 		fn(arg, &view);
 	}
 }
@@ -247,6 +259,7 @@ int registry_put_discovered(struct registry *registry, const struct epmd_node *n
 		free(added);
 		return -1;
 	}
+	tell_discovered(registry);
 	return 0;
 }
 
@@ -259,6 +272,7 @@ void registry_remove_discovered(struct registry *registry, struct wire_bytes nam
 		return;
 	HASH_DEL(registry->discovered, found);
 	free(found);
+	tell_discovered(registry);
 }
 
 void registry_each_discovered(const struct registry *registry, registry_discovered_fn *fn,

@@ -30,9 +30,17 @@ struct local_node;
 struct registry *registry_new(size_t released_max);
 void registry_free(struct registry *registry);
 
-/* Called after each registration and release of a local node. */
-typedef void registry_changed_fn(void *arg);
-void registry_on_change(struct registry *registry, registry_changed_fn *changed, void *arg);
+/* Somebody who is told after each registration and release of a local node, and after
+ * each discovered node that comes or goes; either may be NULL.  Lives at its owner's
+ * until registry_unwatch, or longer than the registry. */
+struct registry_watcher {
+	void (*local_changed)(void *arg);
+	void (*discovered_changed)(void *arg);
+	void *arg;
+	struct registry_watcher *prev, *next; /* the registry's */
+};
+void registry_watch(struct registry *registry, struct registry_watcher *watcher);
+void registry_unwatch(struct registry *registry, struct registry_watcher *watcher);
 
 /* --- local nodes ------------------------------------------------------------- */
 
@@ -63,6 +71,7 @@ size_t registry_local_count(const struct registry *registry);
 struct local_view {
 	struct epmd_node node; /* borrowed */
 	int fd;
+	uint32_t creation;
 	bool registered;
 };
 typedef void registry_local_fn(void *arg, const struct local_view *view);

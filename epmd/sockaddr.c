@@ -95,47 +95,65 @@ uint16_t sockaddr_port(const struct sockaddr_any *address)
 	                                                   : as_v6(address).sin6_port);
 }
 
-const char *sockaddr_text(const struct sockaddr_any *address, char text[SOCKADDR_TEXT_SIZE])
+void sockaddr_set_port(struct sockaddr_any *address, uint16_t port)
 {
-	char host[INET6_ADDRSTRLEN] = "?";
-	unsigned port = sockaddr_port(address);
+	if (address->storage.ss_family == AF_INET) {
+		struct sockaddr_in v4 = as_v4(address);
+		v4.sin_port = htons(port);
+		memcpy(&address->storage, &v4, sizeof(v4));
+	} else {
+		struct sockaddr_in6 v6 = as_v6(address);
+		v6.sin6_port = htons(port);
+		memcpy(&address->storage, &v6, sizeof(v6));
+	}
+}
 
+const char *sockaddr_host_text(const struct sockaddr_any *address, char text[SOCKADDR_TEXT_SIZE])
+{
+	snprintf(text, SOCKADDR_TEXT_SIZE, "?");
 	if (address->storage.ss_family == AF_INET) {
 		struct in_addr v4 = as_v4(address).sin_addr;
-		inet_ntop(AF_INET, &v4, host, sizeof(host));
-		snprintf(text, SOCKADDR_TEXT_SIZE, "%s:%u", host, port);
+		inet_ntop(AF_INET, &v4, text, SOCKADDR_TEXT_SIZE);
 	} else {
 		struct in6_addr v6 = as_v6(address).sin6_addr;
-		inet_ntop(AF_INET6, &v6, host, sizeof(host));
-		snprintf(text, SOCKADDR_TEXT_SIZE, "[%s]:%u", host, port);
+		inet_ntop(AF_INET6, &v6, text, SOCKADDR_TEXT_SIZE);
 	}
 	return text;
 }
 
-static bool interface_has(const struct ifaddrs *interface, const struct sockaddr_any *wanted)
+const char *sockaddr_text(const struct sockaddr_any *address, char text[SOCKADDR_TEXT_SIZE])
 {
-	struct sockaddr_any own = {0};
+	bool is_v4 = address->storage.ss_family == AF_INET;
+	char host[SOCKADDR_TEXT_SIZE];
 
+	snprintf(text, SOCKADDR_TEXT_SIZE, is_v4 ? "%.45s:%u" : "[%.45s]:%u",
+	         sockaddr_host_text(address, host), sockaddr_port(address));
+	return text;
+}
+
+bool sockaddr_of_interface(const struct ifaddrs *interface, struct sockaddr_any *address)
+{
+	*address = (struct sockaddr_any){0};
 	if (!interface->ifa_addr)
 		return false;
 	if (interface->ifa_addr->sa_family == AF_INET)
-		own.len = sizeof(struct sockaddr_in);
+		address->len = sizeof(struct sockaddr_in);
 	else if (interface->ifa_addr->sa_family == AF_INET6)
-		own.len = sizeof(struct sockaddr_in6);
-	memcpy(&own.storage, interface->ifa_addr, own.len);
-	return own.len && sockaddr_same_host(&own, wanted);
+		address->len = sizeof(struct sockaddr_in6);
+	memcpy(&address->storage, interface->ifa_addr, address->len);
+	return address->len > 0;
 }
 
 bool sockaddr_is_own(const char *text)
 {
-	struct sockaddr_any wanted;
+	struct sockaddr_any wanted, own;
 	struct ifaddrs *interfaces;
 	bool found = false;
 
 	if (!sockaddr_parse(text, 0, &wanted) || getifaddrs(&interfaces) < 0)
 		return false;
 	for (struct ifaddrs *i = interfaces; i && !found; i = i->ifa_next)
-		found = interface_has(i, &wanted);
+		found = sockaddr_of_interface(i, &own) && sockaddr_same_host(&own, &wanted);
 	freeifaddrs(interfaces);
 	return found;
 }

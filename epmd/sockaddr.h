@@ -28,10 +28,19 @@ bool sockaddr_is_loopback(const struct sockaddr_any *address);
 bool sockaddr_same_host(const struct sockaddr_any *a, const struct sockaddr_any *b);
 
 uint16_t sockaddr_port(const struct sockaddr_any *address);
+void sockaddr_set_port(struct sockaddr_any *address, uint16_t port);
 
 /* "10.0.0.7:4369" or "[fd00::7]:4369". */
 #define SOCKADDR_TEXT_SIZE 64
 const char *sockaddr_text(const struct sockaddr_any *address, char text[SOCKADDR_TEXT_SIZE]);
+
+/* "10.0.0.7" or "fd00::7". */
+const char *sockaddr_host_text(const struct sockaddr_any *address, char text[SOCKADDR_TEXT_SIZE]);
+
+struct ifaddrs;
+/* The IP address of an interface that getifaddrs(3) lists, port 0; false when it has
+ * none. */
+bool sockaddr_of_interface(const struct ifaddrs *interface, struct sockaddr_any *address);
 
 /* True when TEXT is an address of one of this host's interfaces. */
 bool sockaddr_is_own(const char *text);

@@ -36,6 +36,8 @@ struct target {
 	char *address;
 	uint16_t named_port;
 	bool visible_only;
+	bool connected;
+	void *owner;
 	struct event timer;
 	struct query *query;
 	unsigned failures;
@@ -99,10 +101,19 @@ static void unresolved(struct target *target, const char *reason)
 	log_info("%s: no port: %s", target->label, reason);
 }
 
+static void set_port(struct target *target, uint16_t port)
+{
+	bool is_new = target->port != port;
+
+	target->port = port;
+	if (is_new)
+		target->context->port_changed(target->owner, target);
+}
+
 static void forget(struct target *target)
 {
 	registry_remove_discovered(target->context->registry, bytes_of(target->name), target);
-	target->port = 0;
+	set_port(target, 0);
 }
 
 static void resolved(struct target *target, const struct epmd_node *answer)
@@ -116,9 +127,9 @@ static void resolved(struct target *target, const struct epmd_node *answer)
 	}
 	if (target->port != node.port)
 		log_info("%s: port %u", target->label, node.port);
-	target->port = node.port;
 	target->failures = 0;
 	target->reason[0] = '\0';
+	set_port(target, node.port);
 }
 
 /* --- fixed ports ----------------------------------------------------------------------- */
@@ -192,7 +203,8 @@ static void on_answer(void *arg, const uint8_t *bytes, size_t len, const char *e
 		negative(target, "only a hidden node");
 	} else {
 		resolved(target, &node);
-		ask_in(target, doubt_ms(target->context));
+		if (!target->connected)
+			ask_in(target, doubt_ms(target->context));
 	}
 }
 
@@ -248,7 +260,7 @@ static uint16_t named_port(const struct target_context *context, const struct pe
 }
 
 struct target *target_new(struct target_context *context, const struct peer *peer,
-                          const char *alive, const char *name, bool visible_only)
+                          const char *alive, const char *name, bool visible_only, void *owner)
 {
 	struct target *target = calloc(1, sizeof(*target));
 
@@ -263,6 +275,7 @@ struct target *target_new(struct target_context *context, const struct peer *pee
 	target->label = make_label(name, peer);
 	target->named_port = named_port(context, peer);
 	target->visible_only = visible_only;
+	target->owner = owner;
 	if (!target->alive || !target->name || !target->address || !target->label) {
 		target_free(target);
 		return NULL;
@@ -281,7 +294,7 @@ void target_free(struct target *target)
 	}
 	event_del(&target->timer);
 	if (target->name)
-		forget(target);
+		registry_remove_discovered(target->context->registry, bytes_of(target->name), target);
 	target->context->n_targets--;
 	free(target->alive);
 	free(target->name);
@@ -298,6 +311,32 @@ const char *target_alive(const struct target *target)
 const char *target_name(const struct target *target)
 {
 	return target->name;
+}
+
+const char *target_label(const struct target *target)
+{
+	return target->label;
+}
+
+uint16_t target_port(const struct target *target)
+{
+	return target->port;
+}
+
+const char *target_reason(const struct target *target)
+{
+	return target->reason;
+}
+
+void target_set_connected(struct target *target, bool connected)
+{
+	if (target->connected == connected || has_fixed_port(target))
+		return;
+	target->connected = connected;
+	if (!connected)
+		ask_in(target, chance_below(spread_ms(target->context)));
+	else if (target->port)
+		event_del(&target->timer);
 }
 
 void target_doubt(struct target *target, const struct peer *peer)

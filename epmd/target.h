@@ -9,6 +9,7 @@
  * a negative one.  An answer that does not come never takes away a port that is
  * known; the word of the peer's own epmd does. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,24 +28,36 @@ struct target_context {
 	const char *dist_name; /* or the name of an endpoint port, or NULL */
 	unsigned in_flight;    /* questions under way */
 	size_t n_targets;
+	/* The target's port has become known, has changed, or is not known any more. */
+	void (*port_changed)(void *owner, struct target *target);
 };
 
 /* Questions under way at once; more wait. */
 #define TARGET_IN_FLIGHT_MAX 64
 
 /* A target for the node NAME (full, ALIVE before the @) of PEER; strings are
- * copied.  VISIBLE_ONLY: a hidden node there does not count.  The first question is
- * asked at once, or, with many targets, after a jitter.  NULL when memory is out. */
+ * copied.  VISIBLE_ONLY: a hidden node there does not count.  OWNER is for
+ * port_changed.  The first question is asked at once, or, with many targets, after a
+ * jitter.  NULL when memory is out. */
 struct target *target_new(struct target_context *context, const struct peer *peer,
-                          const char *alive, const char *name, bool visible_only);
+                          const char *alive, const char *name, bool visible_only, void *owner);
 /* Takes it out of the registry too. */
 void target_free(struct target *target);
 
 const char *target_alive(const struct target *target);
 const char *target_name(const struct target *target);
+/* The name and the pod, for log lines. */
+const char *target_label(const struct target *target);
+/* 0: not known; target_reason says why, as a phrase, or "" before the first answer. */
+uint16_t target_port(const struct target *target);
+const char *target_reason(const struct target *target);
 
 /* PEER, which it was made from, has changed in what does not make its name or
  * address: look again, soon. */
 void target_doubt(struct target *target, const struct peer *peer);
+
+/* A local node is connected with it: its port need not be asked for.  Or is not any
+ * more: it may have another one. */
+void target_set_connected(struct target *target, bool connected);
 
 #endif

@@ -178,11 +178,38 @@ static void count_change(void *arg)
 static void changes_of_local_nodes_are_told(void **state)
 {
 	struct registry *registry = *state;
-	int changes = 0;
+	int first = 0, second = 0;
+	struct registry_watcher a = {.local_changed = count_change, .arg = &first};
+	struct registry_watcher b = {.local_changed = count_change, .arg = &second};
 
-	registry_on_change(registry, count_change, &changes);
+	registry_watch(registry, &a);
+	registry_watch(registry, &b);
 	registry_release(registry, enroll(registry, "a", 1, &owner_a));
+	registry_unwatch(registry, &a);
+	enroll(registry, "a", 1, &owner_a);
+	assert_int_equal(first, 2);
+	assert_int_equal(second, 3);
+}
+
+static void changes_of_discovered_nodes_are_told(void **state)
+{
+	struct registry *registry = *state;
+	int locals = 0, changes = 0;
+	struct registry_watcher watcher = {
+	    .discovered_changed = count_change, .arg = &changes};
+	struct registry_watcher other = {.local_changed = count_change, .arg = &locals};
+	const struct epmd_node far = node("a@10.0.0.7", 41463);
+
+	registry_watch(registry, &watcher);
+	registry_watch(registry, &other);
+	registry_put_discovered(registry, &far, &owner_a);
+	registry_put_discovered(registry, &far, &owner_a);
+	assert_int_equal(changes, 1);
+	registry_remove_discovered(registry, far.name, &owner_b);
+	assert_int_equal(changes, 1);
+	registry_remove_discovered(registry, far.name, &owner_a);
 	assert_int_equal(changes, 2);
+	assert_int_equal(locals, 0);
 }
 
 int main(void)
@@ -196,6 +223,7 @@ int main(void)
 	    TEST(discovered_nodes_stand_apart),
 	    TEST(a_local_node_wins_over_a_discovered_one),
 	    TEST(changes_of_local_nodes_are_told),
+	    TEST(changes_of_discovered_nodes_are_told),
 	};
 
 	return cmocka_run_group_tests_name("registry", tests, NULL, NULL);
