@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "control.h"
 #include "proto/epmd_msg.h"
 #include "sockaddr.h"
 
@@ -122,20 +123,53 @@ static int print_stop(int fd)
 	return 0;
 }
 
+/* --- commands of ours ------------------------------------------------------------------ */
+
+static int print_control(const struct options *options, int fd)
+{
+	char buffer[4096];
+	ssize_t n = read_up_to(fd, buffer, 1);
+
+	if (n < 1) {
+		fprintf(stderr,
+		        "epmd: what answers at port %u does not know this command: most likely "
+		        "Erlang's own epmd, which a node started; put this one in its place\n",
+		        options->port);
+		return 1;
+	}
+	int status = buffer[0] == CONTROL_OK ? 0 : 1;
+	FILE *out = status == 0 ? stdout : stderr;
+	while ((n = read_up_to(fd, buffer, sizeof(buffer))) > 0)
+		fwrite(buffer, 1, (size_t)n, out);
+	return status;
+}
+
 /* --- all ------------------------------------------------------------------------------ */
+
+static struct wire_bytes text_bytes(const char *text)
+{
+	return (struct wire_bytes){(const uint8_t *)text, strlen(text)};
+}
 
 static size_t encode_request(const struct options *options, uint8_t *buffer, size_t size)
 {
 	static const enum epmd_code codes[] = {
 	    [COMMAND_NAMES] = EPMD_NAMES_REQ, [COMMAND_STARTED] = EPMD_NAMES_REQ,
 	    [COMMAND_DUMP] = EPMD_DUMP_REQ,   [COMMAND_KILL] = EPMD_KILL_REQ,
-	    [COMMAND_STOP] = EPMD_STOP_REQ,
+	    [COMMAND_STOP] = EPMD_STOP_REQ,   [COMMAND_PEERS] = EPMD_CONTROL_REQ,
+	    [COMMAND_JOIN] = EPMD_CONTROL_REQ,
 	};
 	struct epmd_request request = {.code = codes[options->command]};
+	char words[32];
 
-	if (options->command == COMMAND_STOP)
-		request.name = (struct wire_bytes){(const uint8_t *)options->stop_name,
-		                                   strlen(options->stop_name)};
+	if (options->command == COMMAND_STOP) {
+		request.name = text_bytes(options->command_argument);
+	} else if (options->command == COMMAND_PEERS) {
+		request.name = text_bytes("peers");
+	} else if (options->command == COMMAND_JOIN) {
+		snprintf(words, sizeof(words), "join %s", options->command_argument);
+		request.name = text_bytes(words);
+	}
 	return epmd_request_encode(&request, buffer, size);
 }
 
@@ -146,6 +180,9 @@ static int print_answer(const struct options *options, int fd)
 		return print_kill(fd);
 	case COMMAND_STOP:
 		return print_stop(fd);
+	case COMMAND_PEERS:
+	case COMMAND_JOIN:
+		return print_control(options, fd);
 	default:
 		return print_list(fd, options->command == COMMAND_STARTED);
 	}
@@ -157,7 +194,7 @@ int client_run(const struct options *options)
 	size_t len = encode_request(options, request, sizeof(request));
 
 	if (len == 0 ||
-	    (options->command == COMMAND_STOP && strlen(options->stop_name) > STOP_NAME_MAX)) {
+	    (options->command == COMMAND_STOP && strlen(options->command_argument) > STOP_NAME_MAX)) {
 		printf("epmd: Name too long!\n");
 		return 1;
 	}

@@ -2,8 +2,9 @@
 #ifndef KEPMD_EPMD_CLIENT_H
 #define KEPMD_EPMD_CLIENT_H
 
-/* The commands that ask a running epmd: -names, -started, -dump, -kill, -stop.
- * Output and exit status are stock epmd's (OTP 25), which scripts rely on. */
+/* The commands that ask a running epmd: -names, -started, -dump, -kill, -stop, whose
+ * output and exit status are stock epmd's (OTP 25), which scripts rely on; and ours,
+ * -peers and -join. */
 
 #include "options.h"
 

@@ -34,6 +34,15 @@ static int wrong(const struct judge *judge, enum setting which, const char *mend
 	return -1;
 }
 
+/* The index of TEXT in WORDS, N of them, or -1. */
+static int find_word(const char *text, const char *const *words, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (strcmp(text, words[i]) == 0)
+			return i;
+	return -1;
+}
+
 static int read_source(const struct judge *judge)
 {
 	static const struct source_ops *const sources[] = {&kubernetes_source};
@@ -76,14 +85,12 @@ static int read_names_shown(const struct judge *judge)
 	static const char *const words[] = {
 	    [NAMES_SHOWN_LOCAL] = "local", [NAMES_SHOWN_NONE] = "none", [NAMES_SHOWN_ALL] = "all"};
 	const char *text = setting(judge, SETTING_NAMES);
+	int shown = text ? find_word(text, words, 3) : NAMES_SHOWN_LOCAL;
 
-	for (size_t i = 0; text && i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcmp(text, words[i]) == 0) {
-			judge->cluster->names_shown = (enum names_shown)i;
-			return 0;
-		}
-	}
-	return text ? wrong(judge, SETTING_NAMES, "is wrong: give local, none or all") : 0;
+	if (shown < 0)
+		return wrong(judge, SETTING_NAMES, "is wrong: give local, none or all");
+	judge->cluster->names_shown = (enum names_shown)shown;
+	return 0;
 }
 
 /* The node name of the release that we belong to: mix exports RELEASE_NODE; relx
@@ -196,11 +203,43 @@ static int read_dist(const struct judge *judge)
 	return 0;
 }
 
+/* Where nothing is said: on in a pod; off with a kubeconfig, so that a laptop does not
+ * dial production by accident. */
+static enum join_mode default_join(const struct judge *judge)
+{
+	return judge->cluster->source && !setting(judge, SETTING_KUBECONFIG) &&
+	               getenv("KUBERNETES_SERVICE_HOST")
+	           ? JOIN_ON
+	           : JOIN_OFF;
+}
+
+static int read_join(const struct judge *judge)
+{
+	static const char *const modes[] = {
+	    [JOIN_OFF] = "off", [JOIN_ON] = "on", [JOIN_INITIAL] = "initial"};
+	static const char *const moments[] = {"started", "registered"};
+	const char *mode = setting(judge, SETTING_JOIN), *when = setting(judge, SETTING_JOIN_WHEN);
+	int found = mode ? find_word(mode, modes, 3) : (int)default_join(judge);
+	int moment = when ? find_word(when, moments, 2) : 0;
+
+	if (found < 0)
+		return wrong(judge, SETTING_JOIN, "is wrong: give on, off or initial");
+	if (moment < 0)
+		return wrong(judge, SETTING_JOIN_WHEN, "is wrong: give started or registered");
+	judge->cluster->join = (enum join_mode)found;
+	judge->cluster->join_demanded = mode != NULL;
+	judge->cluster->join_when_registered = moment == 1;
+	judge->cluster->cookie_file = setting(judge, SETTING_COOKIE_FILE);
+	judge->cluster->hosts_file = setting(judge, SETTING_HOSTS_FILE);
+	return 0;
+}
+
 int cluster_read(const struct options *options, struct cluster *cluster, char *error,
                  size_t error_size)
 {
 	static int (*const readers[])(const struct judge *) = {
 	    read_source, read_target, read_names_shown, read_peername, read_basenames, read_dist,
+	    read_join,
 	};
 	const struct judge judge = {options, cluster, error, error_size};
 

@@ -14,6 +14,13 @@
 #include "peername.h"
 #include "request.h"
 
+/* Whether local nodes are made to connect to discovered ones. */
+enum join_mode {
+	JOIN_OFF,
+	JOIN_ON,
+	JOIN_INITIAL /* until each pair was joined once; healing is the application's */
+};
+
 struct cluster {
 	const struct source_ops *source; /* NULL: discovery is off */
 	struct source_settings source_settings;
@@ -23,6 +30,11 @@ struct cluster {
 	bool every_basename;   /* "*" */
 	uint16_t dist_port;    /* fixed distribution port, or 0 */
 	const char *dist_name; /* or the endpoint port's name, or NULL */
+	enum join_mode join;
+	bool join_demanded; /* asked for in so many words */
+	bool join_when_registered;
+	const char *cookie_file; /* or NULL: see epmd/join/cookie.h */
+	const char *hosts_file;  /* or NULL */
 	char *strings;         /* what BASENAMES points into */
 };
 

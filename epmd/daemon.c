@@ -14,6 +14,8 @@
 #include "cluster.h"
 #include "daemon.h"
 #include "daemonize.h"
+#include "hosts_file.h"
+#include "join/join.h"
 #include "listener.h"
 #include "log.h"
 #include "peers.h"
@@ -33,6 +35,10 @@ struct daemon {
 	struct server *server;
 	struct peers *peers;
 	struct source *source;
+	struct join *join;
+	struct hosts_file *hosts_file;
+	struct registry_watcher hosts_changed;
+	struct control control;
 };
 
 /* --- the port ---------------------------------------------------------------------------- */
@@ -189,6 +195,38 @@ static void on_report(void *arg, enum report_level level, const char *line)
 	log_at(levels[level], "%s", line);
 }
 
+static void on_discovered_changed(void *arg)
+{
+	hosts_file_touch(arg);
+}
+
+static void start_hosts_file(struct daemon *daemon, struct registry *registry)
+{
+	const char *path = daemon->cluster.hosts_file;
+
+	daemon->hosts_file = hosts_file_new(daemon->base, registry, path);
+	if (!daemon->hosts_file) {
+		log_error("%s is not written: out of memory", path);
+		return;
+	}
+	daemon->hosts_changed = (struct registry_watcher){
+	    .discovered_changed = on_discovered_changed, .arg = daemon->hosts_file};
+	registry_watch(registry, &daemon->hosts_changed);
+}
+
+static void start_joining(struct daemon *daemon)
+{
+	struct registry *registry = server_registry(daemon->server);
+
+	daemon->join = join_new(daemon->base, registry, daemon->peers, &daemon->cluster);
+	if (!daemon->join)
+		log_error("joining is off: out of memory");
+	if (daemon->cluster.hosts_file)
+		start_hosts_file(daemon, registry);
+	daemon->control.peers = daemon->peers;
+	daemon->control.join = daemon->join;
+}
+
 /* Returns 0, or -1 when a foreground start must end. */
 static int start_discovery(struct daemon *daemon)
 {
@@ -204,9 +242,12 @@ static int start_discovery(struct daemon *daemon)
 	if (daemon->peers)
 		daemon->source = ops->start(daemon->base, &daemon->cluster.source_settings, &events,
 		                            error, sizeof(error));
-	if (daemon->source)
+	if (daemon->source) {
+		start_joining(daemon);
 		return 0;
+	}
 	log_error("discovery is off: %s", error);
+	snprintf(daemon->setting_error, sizeof(daemon->setting_error), "%s", error);
 	return daemon->options->daemon ? 0 : -1;
 }
 
@@ -251,7 +292,8 @@ static int set_up(struct daemon *daemon, const struct listener_set *set)
 	daemon->terminate = watch_signal(daemon, SIGTERM);
 	daemon->interrupt = watch_signal(daemon, SIGINT);
 	daemon->server =
-	    server_new(daemon->base, daemon->options, set, daemon->cluster.names_shown);
+	    server_new(daemon->base, daemon->options, set, daemon->cluster.names_shown,
+	               &daemon->control);
 	return daemon->terminate && daemon->interrupt && daemon->server ? 0 : -1;
 }
 
@@ -259,6 +301,10 @@ static void tear_down(struct daemon *daemon)
 {
 	if (daemon->source)
 		daemon->cluster.source->stop(daemon->source);
+	join_free(daemon->join);
+	if (daemon->hosts_file)
+		registry_unwatch(server_registry(daemon->server), &daemon->hosts_changed);
+	hosts_file_free(daemon->hosts_file);
 	peers_free(daemon->peers);
 	server_free(daemon->server);
 	if (daemon->terminate)
@@ -279,8 +325,11 @@ static int serve(struct daemon *daemon, struct listener_set *set)
 		log_error("cannot start: %s", strerror(errno));
 		return 1;
 	}
-	if (daemon->setting_error[0])
+	daemon->control.off_because = "set ERL_EPMD_DISCOVERY to have it";
+	if (daemon->setting_error[0]) {
 		log_error("discovery is off: %s", daemon->setting_error);
+		daemon->control.off_because = daemon->setting_error;
+	}
 	options_each_unknown(warn_unknown, NULL);
 	if (start_discovery(daemon) < 0)
 		return 1;

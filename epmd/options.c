@@ -35,6 +35,14 @@ static const struct {
                                 "for dns and hostname (default: cluster.local)"},
     [SETTING_DIST] = {PREFIX "DIST", "-dist", "PORT",
                       "peers' distribution port: a number or an endpoint port's name"},
+    [SETTING_JOIN] = {PREFIX "JOIN", "-join_mode", "MODE",
+                      "make local nodes connect to peers: on, off or initial"},
+    [SETTING_JOIN_WHEN] = {PREFIX "JOIN_WHEN", "-join_when", "WHEN",
+                           "once its applications are started (default), or registered"},
+    [SETTING_COOKIE_FILE] = {PREFIX "COOKIE_FILE", "-cookie_file", "FILE",
+                             "the cookie (default: found as the node finds it)"},
+    [SETTING_HOSTS_FILE] = {PREFIX "HOSTS_FILE", "-hosts_file", "FILE",
+                            "keep a .hosts.erlang of the peers' hosts there"},
     [SETTING_NAMES] = {PREFIX "NAMES", "-show_names", "WHOM",
                        "who sees discovered nodes: local (default), none or all"},
     [SETTING_KUBECONFIG] = {PREFIX "KUBECONFIG", "-kubeconfig", "FILE",
@@ -204,6 +212,11 @@ static int read_setting(struct arguments *arguments, struct options *options)
 	return 0;
 }
 
+static bool is_on_or_off(const char *text)
+{
+	return strcmp(text, "on") == 0 || strcmp(text, "off") == 0;
+}
+
 /* Interactive commands must come last, as with stock. */
 static int read_command(struct arguments *arguments, struct options *options)
 {
@@ -215,6 +228,7 @@ static int read_command(struct arguments *arguments, struct options *options)
 	    {"-names", COMMAND_NAMES, 0}, {"-started", COMMAND_STARTED, 0},
 	    {"-dump", COMMAND_DUMP, 0},   {"-kill", COMMAND_KILL, 0},
 	    {"-stop", COMMAND_STOP, 1},   {"-version", COMMAND_VERSION, 0},
+	    {"-peers", COMMAND_PEERS, 0}, {"-join", COMMAND_JOIN, 1},
 	    {"-h", COMMAND_HELP, 0},      {"-help", COMMAND_HELP, 0},
 	    {"--help", COMMAND_HELP, 0},  {"--version", COMMAND_VERSION, 0},
 	};
@@ -226,7 +240,9 @@ static int read_command(struct arguments *arguments, struct options *options)
 			return -1;
 		options->command = commands[i].command;
 		if (commands[i].arguments)
-			options->stop_name = arguments->at[1];
+			options->command_argument = arguments->at[1];
+		if (options->command == COMMAND_JOIN && !is_on_or_off(arguments->at[1]))
+			return -1;
 		return consume(arguments, 1 + commands[i].arguments);
 	}
 	return 0;
@@ -285,6 +301,7 @@ void options_print_usage(void *stdio_file)
 	    "            [-relaxed_command_check] [-packet_timeout Sec]\n"
 	    "            [-delay_accept Sec] [-delay_write Sec] [setting ...]\n"
 	    "       epmd [-d|-debug] [-port No] -names|-started|-dump|-kill|-stop Name\n"
+	    "       epmd [-port No] -peers|-join on|-join off\n"
 	    "       epmd -version|-h\n"
 	    "\n"
 	    "Serves Erlang's port mapper protocol, and finds peers in Kubernetes.\n"
@@ -307,6 +324,8 @@ void options_print_usage(void *stdio_file)
 	    "  -dump                    also those that were\n"
 	    "  -kill                    end it, if no node is registered\n"
 	    "  -stop Name               forget a node (relaxed only)\n"
+	    "  -peers                   the nodes discovered, and whether they are joined\n"
+	    "  -join on|off             make local nodes join them, or leave them alone\n"
 	    "\n"
 	    "Settings, each with its variable:\n",
 	    out);

@@ -18,6 +18,8 @@ enum command {
 	COMMAND_DUMP,
 	COMMAND_KILL,
 	COMMAND_STOP,
+	COMMAND_PEERS,
+	COMMAND_JOIN,
 	COMMAND_VERSION,
 	COMMAND_HELP
 };
@@ -32,6 +34,10 @@ enum setting {
 	SETTING_HOST_MODE,
 	SETTING_CLUSTER_DOMAIN,
 	SETTING_DIST,
+	SETTING_JOIN,
+	SETTING_JOIN_WHEN,
+	SETTING_COOKIE_FILE,
+	SETTING_HOSTS_FILE,
 	SETTING_NAMES,
 	SETTING_KUBECONFIG,
 	SETTING_LOG,
@@ -42,7 +48,7 @@ enum setting {
 /* All strings are borrowed from argv and the environment. */
 struct options {
 	enum command command;
-	const char *stop_name; /* COMMAND_STOP */
+	const char *command_argument; /* COMMAND_STOP: the name; COMMAND_JOIN: "on" or "off" */
 
 	uint16_t port;
 	const char *addresses; /* NULL: all */

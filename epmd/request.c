@@ -224,6 +224,19 @@ static void handle_stop(const struct request_context *context, struct conn *conn
 	reply->after = CONN_CLOSE;
 }
 
+/* --- CONTROL ------------------------------------------------------------------------- */
+
+static void handle_control(const struct request_context *context, struct conn *conn,
+                           const struct epmd_request *request, struct conn_reply *reply)
+{
+	if (!conn_is_loopback(conn)) {
+		log_warning("%s: -peers and -join are for this host only", conn_text(conn));
+		return;
+	}
+	control_run(context->control, request->name, reply);
+	reply->after = CONN_CLOSE;
+}
+
 /* --- all ------------------------------------------------------------------------------ */
 
 typedef void handle_fn(const struct request_context *context, struct conn *conn,
@@ -237,6 +250,7 @@ static const struct {
     {EPMD_PORT2_REQ, handle_port2, false}, {EPMD_ALIVE2_REQ, handle_alive2, true},
     {EPMD_NAMES_REQ, handle_names, false}, {EPMD_DUMP_REQ, handle_dump, true},
     {EPMD_KILL_REQ, handle_kill, true},    {EPMD_STOP_REQ, handle_stop, true},
+    {EPMD_CONTROL_REQ, handle_control, true},
 };
 
 void request_handle(const struct request_context *context, struct conn *conn,

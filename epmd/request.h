@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "conn.h"
+#include "control.h"
 #include "registry.h"
 
 /* Whom NAMES shows discovered nodes. */
@@ -20,6 +21,7 @@ struct request_context {
 	uint16_t port; /* what NAMES and DUMP say is ours */
 	bool relaxed;  /* -relaxed_command_check */
 	enum names_shown names_shown;
+	const struct control *control;
 };
 
 /* Acts on REQUEST of CONN and fills in REPLY. */

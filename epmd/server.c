@@ -62,7 +62,8 @@ static bool on_starved(void *arg)
 }
 
 struct server *server_new(struct event_base *base, const struct options *options,
-                          const struct listener_set *listeners, enum names_shown names_shown)
+                          const struct listener_set *listeners, enum names_shown names_shown,
+                          const struct control *control)
 {
 	const struct conn_settings conn_settings = {
 	    .idle_s = options->packet_timeout_s,
@@ -87,6 +88,7 @@ struct server *server_new(struct event_base *base, const struct options *options
 	    .port = options->port,
 	    .relaxed = options->relaxed,
 	    .names_shown = names_shown,
+	    .control = control,
 	};
 	server->conns = conn_pool_new(base, &conn_settings, &conn_events);
 	if (server->context.registry && server->conns)

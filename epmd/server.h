@@ -13,9 +13,10 @@ struct event_base;
 struct server;
 
 /* Serves the sockets of LISTENERS, which it takes over when it succeeds.  NULL when memory is
- * out.  CONN_QUIT ends the loop of BASE. */
+ * out.  CONTROL is borrowed.  CONN_QUIT ends the loop of BASE. */
 struct server *server_new(struct event_base *base, const struct options *options,
-                          const struct listener_set *listeners, enum names_shown names_shown);
+                          const struct listener_set *listeners, enum names_shown names_shown,
+                          const struct control *control);
 void server_free(struct server *server);
 
 struct registry *server_registry(struct server *server);

@@ -71,6 +71,12 @@ static bool get_stop(struct wire_reader *in, struct epmd_request *request)
 	return sent;
 }
 
+static bool get_command(struct wire_reader *in, struct epmd_request *request)
+{
+	request->name = wire_get_rest(in);
+	return request->name.len > 0;
+}
+
 /* NAMES, DUMP and KILL have no fields; what follows their code is ignored. */
 static bool get_nothing(struct wire_reader *in, struct epmd_request *request)
 {
@@ -103,6 +109,7 @@ static const struct request_kind {
     {EPMD_PORT2_REQ, get_port2, put_name},      {EPMD_ALIVE2_REQ, get_alive2, put_alive2},
     {EPMD_NAMES_REQ, get_nothing, put_nothing}, {EPMD_DUMP_REQ, get_nothing, put_nothing},
     {EPMD_KILL_REQ, get_nothing, put_nothing},  {EPMD_STOP_REQ, get_stop, put_name},
+    {EPMD_CONTROL_REQ, get_command, put_name},
 };
 
 static const struct request_kind *find_kind(uint8_t code)

@@ -41,6 +41,7 @@ enum epmd_code {
 	EPMD_DUMP_REQ = 'd',
 	EPMD_KILL_REQ = 'k',
 	EPMD_STOP_REQ = 's',
+	EPMD_CONTROL_REQ = 'C',   /* ours alone: a command in words; stock just closes */
 	EPMD_ALIVE2_RESP = 'y',   /* 16-bit creation */
 	EPMD_ALIVE2_X_RESP = 'v', /* 32-bit creation */
 	EPMD_PORT2_RESP = 'w'
@@ -62,7 +63,7 @@ struct epmd_node {
 struct epmd_request {
 	enum epmd_code code;
 	struct epmd_node node;  /* ALIVE2 */
-	struct wire_bytes name; /* PORT2, STOP */
+	struct wire_bytes name; /* PORT2, STOP; CONTROL: the command */
 };
 
 enum epmd_decode {

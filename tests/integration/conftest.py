@@ -3,14 +3,21 @@
 import contextlib
 import os
 import pathlib
+import re
+import shutil
 
 import pytest
 
 from lab import pods
 from lab.beam import STOCK_ROOT, Beam, erts_folder, otp_with_epmd
 from lab.built import Unavailable, built
+from lab.cluster import Cluster, programs
 from lab.epmd import Epmd
+from lab.member import Member
+from lab.pods import Network, unavailable
+from lab.release import RELEASES
 from lab.standin import Standin
+from lab.world import World
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 BUILT = "epmd/epmd"
@@ -103,3 +110,77 @@ def epmd(closing):
 def beam(closing):
     """Makes Erlang nodes: `beam(pod, cookie="x")`."""
     return lambda *args, **kwargs: closing.enter_context(Beam(*args, **kwargs))
+
+
+@pytest.fixture(scope="session")
+def erl(epmd_binary, tmp_path_factory):
+    """The start script of a stock OTP whose erts-*/bin/epmd is ours."""
+    return otp_with_epmd(epmd_binary, str(tmp_path_factory.mktemp("join") / "otp"))
+
+
+@pytest.fixture
+def sample_api(network, standin):
+    """A stand-in with the Service "sample" and no pods yet."""
+    server = standin(where=network.host)
+    server.set_pods("sample", [], labels={"app": "sample"})
+    return server
+
+
+@pytest.fixture
+def member(network, sample_api, tmp_path, epmd_binary, erl, closing):
+    """Makes members of the Service; `enlist=False` leaves the endpoint out."""
+    count = iter(range(1000))
+
+    def make(enlist=True, **kwargs):
+        kwargs.setdefault("erl", erl)
+        made = closing.enter_context(Member(network, sample_api, str(tmp_path), epmd_binary, next(count), **kwargs))
+        return made.enlist() if enlist else made
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bin_dir():
+    if os.environ.get("KEPMD_NO_CLUSTER"):
+        pytest.skip("KEPMD_NO_CLUSTER is set: without the real API server")
+    try:
+        return programs()
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def shared_network():
+    reason = unavailable()
+    if reason:
+        pytest.skip(reason)
+    with Network() as network:
+        yield network
+
+
+@pytest.fixture(scope="session")
+def cluster(bin_dir, shared_network):
+    with Cluster(shared_network.host.ip, shared_network.host.netns, bin_dir) as running:
+        yield running
+
+
+@pytest.fixture
+def world(cluster, shared_network, request, tmp_path, closing):
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:60].strip("-")
+    return World(cluster, shared_network, name, tmp_path, closing)
+
+
+@pytest.fixture(scope="session")
+def build_release(epmd_binary, tmp_path_factory):
+    """Builds an example, with our epmd in it, once: `build_release("elixir")`."""
+    made = {}
+
+    def build(kind):
+        missing = [tool for tool in RELEASES[kind].tools if not shutil.which(tool)]
+        if missing:
+            pytest.skip(f"not installed: {', '.join(missing)}")
+        if kind not in made:
+            made[kind] = RELEASES[kind](CHECKOUT / "examples" / kind, tmp_path_factory.mktemp(kind), epmd_binary)
+        return made[kind]
+
+    return build

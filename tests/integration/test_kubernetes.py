@@ -2,91 +2,18 @@
 
 import os
 import pathlib
-import re
 import time
 
 import pytest
 
-from lab.beam import Beam
-from lab.cluster import ENDPOINTS_RULES, Cluster, Unavailable, programs
+from lab.cluster import ENDPOINTS_RULES
 from lab.epmd import Epmd
-from lab.pods import Network, unavailable
-from lab.sidecar import ACCOUNT, PORT, await_discovered, discovered, discovering
+from lab.sidecar import PORT, await_discovered, discovered
+from lab.world import APP
 
-APP = {"app": "sample"}
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 SETTLED = 20  # seconds that controllers may take on a loaded machine
 OUTAGE = float(os.environ.get("KEPMD_OUTAGE_SECONDS", "60"))
-
-
-@pytest.fixture(scope="module")
-def bin_dir():
-    if os.environ.get("KEPMD_NO_CLUSTER"):
-        pytest.skip("KEPMD_NO_CLUSTER is set: without the real API server")
-    try:
-        return programs()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-
-
-@pytest.fixture(scope="module")
-def shared_network():
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    with Network() as network:
-        yield network
-
-
-@pytest.fixture(scope="module")
-def cluster(bin_dir, shared_network):
-    with Cluster(shared_network.host.ip, shared_network.host.netns, bin_dir) as running:
-        yield running
-
-
-class World:
-    """A namespace of the cluster with the Service "sample", and the pods of one test."""
-
-    def __init__(self, cluster, network, name, folder, stack):
-        self.cluster, self.network, self.name = cluster, network, name
-        self.folder, self.stack = folder, stack
-        cluster.create_namespace(name)
-        cluster.create_service_account("sample", name)
-        cluster.create_service("sample", APP, labels=APP, ports=[("epmd", PORT)], namespace=name)
-
-    def allow(self, rules=None):
-        rules = {"rules": rules} if rules else {}
-        self.cluster.create_role("discovery", namespace=self.name, **rules)
-        self.cluster.bind_role("discovery", "discovery", "sample", self.name)
-
-    def pod(self, name, **known):
-        """A network namespace with a service account, and the Pod object for it."""
-        folder = self.folder / name
-        self.cluster.service_account_dir("sample", str(folder), self.name)
-        pod = self.network.pod(f"{self.name[-20:]}-{name}", files={ACCOUNT: str(folder)})
-        pod.object = name
-        self.stack.callback(self.network.remove, pod)
-        self.cluster.create_pod(name, pod.ip, APP, namespace=self.name, **known)
-        return pod
-
-    def env(self):
-        return {"KUBERNETES_SERVICE_HOST": self.cluster.address,
-                "KUBERNETES_SERVICE_PORT": str(self.cluster.port)}
-
-    def epmd(self, binary, pod, **env):
-        return self.stack.enter_context(discovering(binary, pod, self, env=env))
-
-    def beam(self, pod, **more):
-        return self.stack.enter_context(Beam(pod, start_epmd=False, **more)).wait_started()
-
-    def delete(self, pod):
-        self.cluster.delete_pod(pod.object, self.name)
-
-
-@pytest.fixture
-def world(cluster, shared_network, request, tmp_path, closing):
-    name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:60].strip("-")
-    return World(cluster, shared_network, name, tmp_path, closing)
 
 
 def true_port(daemon):

@@ -6,6 +6,7 @@ import pytest
 
 from lab import wire
 from lab.epmd import read_all
+from lab.member import await_mesh
 from lab.sidecar import PORT, account_pod, await_discovered, discovering
 
 
@@ -50,3 +51,15 @@ def test_it_is_discovered(newer, network, epmd_binary, standin, tmp_path, closin
     api.set_pods("sample", [pod.ip, newer.pod.ip], labels={"app": "sample"})
     daemon = closing.enter_context(discovering(epmd_binary, pod, api))
     await_discovered(daemon, {newer.name: registered(newer, pod).port})
+
+
+def test_both_releases_join_in_one_cluster(member, otp27_erl):
+    members = [member(), member(erl=otp27_erl), member(erl=otp27_erl), member()]
+    print(f"\nOTP 25 and 27 mixed: full after {await_mesh(members, 20):.2f} s")
+    releases = sorted(one.beam.eval("erlang:system_info(otp_release).") for one in members)
+    assert releases == ['"25"', '"25"', '"27"', '"27"']
+    assert not any("rror" in one.beam.log_text() for one in members)
+
+
+def test_they_join_among_themselves(member, otp27_erl):
+    await_mesh([member(erl=otp27_erl) for _ in range(3)], 20)

@@ -70,11 +70,14 @@ class Beam:
     """A node that has been started; `wait_started` says when its applications are up."""
 
     def __init__(self, pod=None, name=None, cookie="lab", epmd_port=None, extra_args=(),
-                 env=None, erl="erl", start_epmd=None):
+                 env=None, erl="erl", start_epmd=None, last_args=(),
+                 named=True):
         self.pod, self.cookie, self.epmd_port = pod, cookie, epmd_port
         self.name = name or f"sample@{pod.ip if pod else '127.0.0.1'}"
         self.erl, self.extra_args, self.extra_env = str(erl), list(extra_args), dict(env or {})
         self.start_epmd = bool(pod) if start_epmd is None else start_epmd
+        self.named = named  # else its distribution is not started
+        self.last_args = list(last_args)  # behind the agent, which these cannot keep from starting
         self.home = tempfile.mkdtemp(prefix="lab-beam-")
         self.process = None
         try:
@@ -102,14 +105,16 @@ class Beam:
                                        stdout=log, stderr=subprocess.STDOUT)
 
     def command(self):
-        words = [self.erl, "-noshell", "-noinput", self._name_flag(), self.name]
+        words = [self.erl, "-noshell", "-noinput"]
+        if self.named:
+            words += [self._name_flag(), self.name]
         if self.cookie is not None:
             words += ["-setcookie", self.cookie]
         if not self.start_epmd:
             words += ["-start_epmd", "false"]
         if self.pod is None:
             words += ["-kernel", "inet_dist_use_interface", "{127,0,0,1}"]
-        return words + self.extra_args + ["-eval", AGENT]
+        return words + self.extra_args + ["-eval", AGENT] + self.last_args
 
     def _name_flag(self):
         host = self.name.partition("@")[2]

@@ -1,7 +1,9 @@
 """The releases of examples/: built as a user would build them, run in pods as containers are."""
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -10,6 +12,14 @@ from .wait import until
 
 BUILD_TIMEOUT = 120
 STARTED = "{started,started}"
+
+
+def process_name(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="latin-1") as name:
+            return name.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 class ReleaseError(RuntimeError):
@@ -126,6 +136,24 @@ class Running:
     def nodes(self):
         """The names of the visible nodes it is connected to."""
         return set(self.value(self.release.nodes).split("'")[1::2])
+
+    def connected(self):
+        """The same, from its log, which the example's watcher keeps: this costs no VM for the question."""
+        names = set()
+        for kind, name in re.findall(r"(is up|nodeup|nodedown)(?: (sample@[^\s,]+))?", self.node_log()):
+            names = {"nodeup": names | {name}, "nodedown": names - {name}}.get(kind, set())
+        return names
+
+    def node_log(self):
+        with open(self.log_path(), encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def kill_epmd(self):
+        """SIGKILL to the daemon that the node started."""
+        for pid in self.pod.processes():
+            if process_name(pid) == "epmd":
+                os.kill(pid, signal.SIGKILL)
+                until(lambda pid=pid: process_name(pid) != "epmd", 5, "epmd to be gone")
 
     def connect(self, other):
         """Have it connect to another node by hand; True if it is then connected."""

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "control.h"
+#include "join/join.h"
+#include "peers.h"
+#include "proto/nodename.h"
+
+#define LINE_MAX_SIZE (NODENAME_SIZE + 1024)
+
+__attribute__((format(printf, 2, 3))) static void add(struct conn_reply *reply, const char *format,
+                                                      ...)
+{
+	uint8_t *room = conn_reply_room(reply, LINE_MAX_SIZE);
+	va_list values;
+
+	if (!room)
+		return;
+	va_start(values, format);
+	int len = vsnprintf((char *)room, LINE_MAX_SIZE, format, values);
+	va_end(values);
+	if (len > 0)
+		conn_reply_added(reply, (size_t)len < LINE_MAX_SIZE ? (size_t)len : LINE_MAX_SIZE - 1);
+}
+
+/* --- -peers ----------------------------------------------------------------------------- */
+
+struct table {
+	const struct control *control;
+	struct conn_reply *reply;
+	unsigned rows;
+	unsigned joined;
+};
+
+static const char *state_of(const struct peer *peer)
+{
+	return peer->terminating ? "terminating" : peer->ready ? "ready" : "not ready";
+}
+
+static void add_row(void *arg, const struct peer_node *node)
+{
+	struct table *table = arg;
+	const char *reason = "";
+	enum pair_outcome outcome = PAIR_UNTRIED;
+	char port[8] = "-";
+
+	if (table->control->join)
+		outcome = join_outcome(table->control->join, node->name, &reason);
+	if (node->port)
+		snprintf(port, sizeof(port), "%u", node->port);
+	table->rows++;
+	table->joined += outcome == PAIR_JOINED;
+	add(table->reply, "%-36s %-5s %-11s %s\n", node->name, port, state_of(node->peer),
+	    pair_outcome_word(outcome));
+	if (node->peer->pod)
+		add(table->reply, "    pod %s\n", node->peer->pod);
+	if (!node->port)
+		add(table->reply, "    no port: %s\n", node->reason[0] ? node->reason : "not asked yet");
+	else if (outcome != PAIR_JOINED && reason[0])
+		add(table->reply, "    %s\n", reason);
+}
+
+static void run_peers(const struct control *control, struct conn_reply *reply)
+{
+	struct table table = {.control = control, .reply = reply};
+
+	if (!control->peers) {
+		add(reply, "%cdiscovery is off: %s\n", CONTROL_FAILED, control->off_because);
+		return;
+	}
+	add(reply, "%c%-36s %-5s %-11s %s\n", CONTROL_OK, "NODE", "PORT", "ENDPOINT", "JOINED");
+	peers_each_node(control->peers, add_row, &table);
+	add(reply, "%u discovered, %u joined%s\n", table.rows, table.joined,
+	    control->join && join_is_on(control->join) ? "" : "; joining is off");
+}
+
+/* --- -join ------------------------------------------------------------------------------ */
+
+static void run_join(const struct control *control, struct conn_reply *reply, bool on)
+{
+	if (!control->join) {
+		add(reply, "%cdiscovery is off, so there is nobody to join: %s\n", CONTROL_FAILED,
+		    control->off_because);
+		return;
+	}
+	join_switch(control->join, on);
+	add(reply, "%cjoining is %s\n", CONTROL_OK, on ? "on" : "off");
+}
+
+static void run_join_on(const struct control *control, struct conn_reply *reply)
+{
+	run_join(control, reply, true);
+}
+
+static void run_join_off(const struct control *control, struct conn_reply *reply)
+{
+	run_join(control, reply, false);
+}
+
+/* --- all ---------------------------------------------------------------------------------- */
+
+void control_run(const struct control *control, struct wire_bytes command,
+                 struct conn_reply *reply)
+{
+	static const struct {
+		const char *text;
+		void (*run)(const struct control *control, struct conn_reply *reply);
+	} commands[] = {
+	    {"peers", run_peers}, {"join on", run_join_on}, {"join off", run_join_off}};
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strlen(commands[i].text) != command.len ||
+		    memcmp(commands[i].text, command.at, command.len) != 0)
+			continue;
+		commands[i].run(control, reply);
+		return;
+	}
+	add(reply, "%cthis epmd does not know that command: is the running one older?\n",
+	    CONTROL_FAILED);
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include <event2/event.h>
+#include <utlist.h>
+
+#include "discovery/chance.h"
+#include "epmd/join/join.h"
+#include "epmd/join/local.h"
+#include "epmd/join/mesh.h"
+#include "epmd/join/remote.h"
+#include "epmd/log.h"
+#include "epmd/target.h"
+
+/* OTP, "Distribution Protocol": creations below 4 are those of old nodes. */
+#define CREATION_MIN 4
+
+/* A local node that shall join. */
+struct member {
+	struct join *join;
+	struct local *local;
+	struct mesh *mesh;
+	bool registered; /* found while reading the registry */
+	struct member *prev, *next;
+};
+
+struct join {
+	struct event_base *base;
+	struct registry *registry;
+	struct peers *peers;
+	const struct cluster *cluster;
+	struct local_settings local_settings;
+	struct mesh_settings mesh_settings;
+	struct remotes *remotes;
+	struct member *members;
+	struct event *registry_changed;
+	struct registry_watcher watcher;
+	bool on;
+};
+
+/* --- local nodes -------------------------------------------------------------------------- */
+
+static void free_member(struct member *member)
+{
+	DL_DELETE(member->join->members, member);
+	mesh_free(member->mesh);
+	local_free(member->local);
+	free(member);
+}
+
+static void on_ready(void *arg, struct local *local)
+{
+	struct member *member = arg;
+	struct nodename halves;
+
+	if (nodename_split(local_facts(local)->name, &halves))
+		remotes_set_host(member->join->remotes, halves.host);
+	mesh_start(member->mesh);
+}
+
+static void on_unready(void *arg, struct local *local)
+{
+	struct member *member = arg;
+
+	(void)local;
+	mesh_stop(member->mesh);
+}
+
+static bool is_joined_by_any(const struct join *join, const struct remote *remote)
+{
+	const char *reason;
+
+	for (const struct member *member = join->members; member; member = member->next)
+		if (mesh_outcome(member->mesh, remote, &reason) == PAIR_JOINED)
+			return true;
+	return false;
+}
+
+/* A peer that is connected need not be asked for its port; one that was is asked at
+ * once. */
+static void on_connected(void *arg, const struct remote *remote, bool connected)
+{
+	const struct member *member = arg;
+
+	target_set_connected(remote->target,
+	                     connected || is_joined_by_any(member->join, remote));
+}
+
+static void add_member(struct join *join, const struct local_registration *registration)
+{
+	struct member *member = calloc(1, sizeof(*member));
+
+	if (member) {
+		const struct local_events events = {
+		    .ready = on_ready, .unready = on_unready, .arg = member};
+		member->join = join;
+		member->registered = true;
+		DL_APPEND(join->members, member);
+		member->local = local_new(&join->local_settings, registration, &events);
+		if (member->local)
+			member->mesh =
+			    mesh_new(&join->mesh_settings, member->local, on_connected, member);
+	}
+	if (member && member->mesh)
+		return;
+	log_error("%s: no memory to join its peers", registration->alive);
+	if (member)
+		free_member(member);
+}
+
+/* The names that count: those that are looked for on peers. */
+static bool is_basename(const struct cluster *cluster, const char *alive)
+{
+	if (!cluster->basenames)
+		return true;
+	for (char *const *name = cluster->basenames; *name; name++)
+		if (strcmp(*name, alive) == 0)
+			return true;
+	return false;
+}
+
+static struct member *find_member(const struct join *join,
+                                  const struct local_registration *registration)
+{
+	for (struct member *member = join->members; member; member = member->next) {
+		const struct local_registration *known = local_registration(member->local);
+		if (known->creation == registration->creation &&
+		    known->port == registration->port &&
+		    strcmp(known->alive, registration->alive) == 0)
+			return member;
+	}
+	return NULL;
+}
+
+static void on_local(void *arg, const struct local_view *view)
+{
+	struct join *join = arg;
+	struct local_registration registration = {
+	    .port = view->node.port, .creation = view->creation, .fd = view->fd};
+
+	if (view->node.type != EPMD_NODE_VISIBLE ||
+	    view->node.name.len >= sizeof(registration.alive))
+		return;
+	memcpy(registration.alive, view->node.name.at, view->node.name.len);
+	if (!is_basename(join->cluster, registration.alive))
+		return;
+	struct member *member = find_member(join, &registration);
+	if (member)
+		member->registered = true;
+	else
+		add_member(join, &registration);
+}
+
+static void read_registry(evutil_socket_t fd, short what, void *arg)
+{
+	struct join *join = arg;
+	struct member *member, *next;
+
+	(void)fd;
+	(void)what;
+	DL_FOREACH (join->members, member)
+		member->registered = false;
+	if (join->on)
+		registry_each_local(join->registry, false, on_local, join);
+	DL_FOREACH_SAFE (join->members, member, next)
+		if (!member->registered)
+			free_member(member);
+}
+
+/* Deferred, for it is told from within a client's request. */
+static void on_registry_changed(void *arg)
+{
+	const struct join *join = arg;
+
+	event_active(join->registry_changed, EV_TIMEOUT, 1);
+}
+
+/* --- peers' nodes --------------------------------------------------------------------------- */
+
+typedef void mesh_fn(struct mesh *mesh, struct remote *remote);
+
+static void tell(const struct join *join, mesh_fn *fn, struct remote *remote)
+{
+	for (const struct member *member = join->members; member; member = member->next)
+		fn(member->mesh, remote);
+}
+
+static void on_renewed(void *arg, struct remote *remote)
+{
+	tell(arg, mesh_renewed, remote);
+}
+
+static void on_changed(void *arg, struct remote *remote)
+{
+	tell(arg, mesh_changed, remote);
+}
+
+static void on_removed(void *arg, struct remote *remote)
+{
+	tell(arg, mesh_removed, remote);
+}
+
+static void on_looked(void *arg, struct remote *remote)
+{
+	tell(arg, mesh_looked, remote);
+}
+
+static void on_node_changed(void *arg, const struct peer_node *node)
+{
+	const struct join *join = arg;
+
+	remotes_changed(join->remotes, node);
+}
+
+static void on_node_gone(void *arg, const struct peer_node *node)
+{
+	const struct join *join = arg;
+
+	remotes_gone(join->remotes, node);
+}
+
+/* --- life ----------------------------------------------------------------------------------- */
+
+void join_switch(struct join *join, bool on)
+{
+	if (join->on == on)
+		return;
+	join->on = on;
+	log_info("joining is %s", on ? "on" : "off: nodes are left alone");
+	/* The cookie will be in our memory: no core file, no ptrace(2). */
+	if (on)
+		prctl(PR_SET_DUMPABLE, 0);
+	read_registry(-1, 0, join);
+}
+
+bool join_is_on(const struct join *join)
+{
+	return join->on;
+}
+
+enum pair_outcome join_outcome(const struct join *join, const char *name, const char **reason)
+{
+	const struct remote *remote = remotes_find(join->remotes, name, strlen(name));
+	enum pair_outcome outcome = PAIR_UNTRIED;
+
+	*reason = join->on ? "no local node to join it with" : "joining is off";
+	for (const struct member *member = join->members; member && remote;
+	     member = member->next) {
+		outcome = mesh_outcome(member->mesh, remote, reason);
+		if (!local_is_ready(member->local))
+			*reason = local_reason(member->local);
+		/* Of several local nodes the one in trouble counts. */
+		if (outcome != PAIR_JOINED)
+			break;
+	}
+	return outcome;
+}
+
+struct join *join_new(struct event_base *base, struct registry *registry, struct peers *peers,
+                      const struct cluster *cluster)
+{
+	struct join *join = calloc(1, sizeof(*join));
+
+	if (!join)
+		return NULL;
+	const struct remotes_events remotes_events = {.renewed = on_renewed,
+	                                              .changed = on_changed,
+	                                              .removed = on_removed,
+	                                              .looked = on_looked,
+	                                              .arg = join};
+	const struct peers_events peers_events = {
+	    .node_changed = on_node_changed, .node_gone = on_node_gone, .arg = join};
+	uint32_t creation = CREATION_MIN + chance_below(UINT32_MAX - CREATION_MIN);
+
+	join->base = base;
+	join->registry = registry;
+	join->peers = peers;
+	join->cluster = cluster;
+	join->local_settings = (struct local_settings){
+	    .base = base,
+	    .cookie_file = cluster->cookie_file,
+	    .creation = creation,
+	    .when_registered = cluster->join_when_registered,
+	    .demanded = cluster->join_demanded,
+	};
+	join->remotes = remotes_new(base, creation, &remotes_events);
+	join->mesh_settings = (struct mesh_settings){
+	    .base = base, .remotes = join->remotes, .initial = cluster->join == JOIN_INITIAL};
+	join->registry_changed = evtimer_new(base, read_registry, join);
+	if (!join->remotes || !join->registry_changed) {
+		join_free(join);
+		return NULL;
+	}
+	join->watcher = (struct registry_watcher){.local_changed = on_registry_changed, .arg = join};
+	registry_watch(registry, &join->watcher);
+	peers_watch(peers, &peers_events);
+	join_switch(join, cluster->join != JOIN_OFF);
+	return join;
+}
+
+void join_free(struct join *join)
+{
+	struct member *member, *next;
+
+	if (!join)
+		return;
+	if (join->watcher.local_changed) {
+		registry_unwatch(join->registry, &join->watcher);
+		peers_watch(join->peers, NULL);
+	}
+	DL_FOREACH_SAFE (join->members, member, next)
+		free_member(member);
+	remotes_free(join->remotes);
+	if (join->registry_changed)
+		event_free(join->registry_changed);
+	free(join);
+}

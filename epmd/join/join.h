@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEPMD_EPMD_JOIN_JOIN_H
+#define KEPMD_EPMD_JOIN_JOIN_H
+
+/* Makes the local nodes join the discovered ones, which a node never does on epmd's
+ * word alone: epmd connects to each local visible node as a hidden node and asks it
+ * to dial those peers that it is not connected with.  ARCHITECTURE.md says why so. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "epmd/cluster.h"
+#include "epmd/join/pair.h"
+#include "epmd/peers.h"
+#include "epmd/registry.h"
+
+struct event_base;
+struct join;
+
+/* CLUSTER, REGISTRY and PEERS are borrowed and must outlive it; it becomes the one
+ * that PEERS tells of nodes.  NULL when memory is out. */
+struct join *join_new(struct event_base *base, struct registry *registry, struct peers *peers,
+                      const struct cluster *cluster);
+void join_free(struct join *join);
+
+/* At run time: off leaves every node alone, links to local nodes included. */
+void join_switch(struct join *join, bool on);
+bool join_is_on(const struct join *join);
+
+/* How things stand with the discovered node NAME: *REASON is a phrase or "", borrowed
+ * until the loop runs again. */
+enum pair_outcome join_outcome(const struct join *join, const char *name, const char **reason);
+
+#endif

@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "discovery/chance.h"
+#include "discovery/clock.h"
+#include "epmd/join/mesh.h"
+#include "epmd/join/verdict.h"
+#include "epmd/log.h"
+
+/* How often the node is asked whom it is connected with: while something is on the
+ * move, and at rest. */
+#define POLL_BUSY_MS 1000
+#define POLL_REST_MS 5000
+#define POLL_TIMEOUT_MS 20000
+/* When no look could begin. */
+#define CROWD_WAIT_MS 50
+/* A link is lost for good reasons too: the peer may be on its way back. */
+#define DOWN_WAIT_MS 200
+/* A dial that fails later than this has met silence. */
+#define SILENCE_MS 4000
+
+enum doing { IDLE, LOOKING, QUEUED, DIALLING };
+
+struct mate {
+	struct mesh *mesh;
+	char *name;
+	struct remote *remote; /* NULL: gone, while a dial is under way */
+	struct pair pair;
+	enum doing doing;
+	bool connected;      /* as the last answer said */
+	uint64_t connection; /* which one, 0: not known yet */
+	uint64_t seen_connection;
+	uint64_t dialled_ms;
+	char why[VERDICT_SIZE];
+	UT_hash_handle hh; /* by NAME */
+};
+
+struct mesh {
+	const struct mesh_settings *settings;
+	struct local *local;
+	mesh_connected_fn *connected;
+	void *arg;
+	struct mate *mates;
+	struct event *due_timer;
+	struct event *poll_timer;
+	unsigned dials;
+	bool started;
+	bool polling;
+	uint64_t polled_ms;
+	uint64_t up_ms; /* when its applications were first seen up; 0: not yet */
+};
+
+static const char *own_name(const struct mesh *mesh)
+{
+	return local_facts(mesh->local)->name;
+}
+
+static struct mate *find_mate(const struct mesh *mesh, const void *name, size_t len)
+{
+	struct mate *mate;
+
+	HASH_FIND(hh, mesh->mates, name, len, mate);
+	return mate;
+}
+
+static struct mate *mate_of(const struct mesh *mesh, const struct remote *remote)
+{
+	return find_mate(mesh, remote->name, strlen(remote->name));
+}
+
+static void free_mate(struct mate *mate)
+{
+	HASH_DEL(mate->mesh->mates, mate);
+	free(mate->name);
+	free(mate);
+}
+
+/* --- when -------------------------------------------------------------------------------- */
+
+static bool is_newcomer(const struct mesh *mesh)
+{
+	return !mesh->up_ms || clock_now_ms() - mesh->up_ms < MESH_NEWCOMER_MS;
+}
+
+static uint64_t spread_ms(const struct mesh *mesh)
+{
+	uint64_t spread = MESH_SPREAD_PER_PEER_MS * (uint64_t)HASH_COUNT(mesh->mates);
+
+	return chance_below((uint32_t)(spread < MESH_SPREAD_MAX_MS ? spread : MESH_SPREAD_MAX_MS));
+}
+
+/* How long a peer that has just been heard of is left in peace. */
+static uint64_t first_wait_ms(const struct mesh *mesh)
+{
+	return is_newcomer(mesh) ? 0 : MESH_GRACE_MS + spread_ms(mesh);
+}
+
+/* May the node be asked to dial it? */
+static bool is_wanted(const struct mate *mate)
+{
+	const struct remote *remote = mate->remote;
+
+	if (remote->port == 0)
+		return false;
+	if (mate->mesh->settings->initial && mate->pair.ever_joined)
+		return false;
+	/* Who never joined a terminating peer leaves it alone; a link that was there
+	 * comes back as long as it serves. */
+	return !remote->terminating || (mate->pair.ever_joined && remote->serving);
+}
+
+static void schedule(struct mesh *mesh)
+{
+	uint64_t now = clock_now_ms(), next = PAIR_NEVER;
+
+	for (const struct mate *mate = mesh->mates; mate; mate = mate->hh.next)
+		if (mate->doing == IDLE && mate->pair.due_ms < next && is_wanted(mate))
+			next = mate->pair.due_ms;
+	event_del(mesh->due_timer);
+	if (!mesh->started || next == PAIR_NEVER)
+		return;
+	const struct timeval delay = clock_delay(next > now ? next - now : 0);
+	event_add(mesh->due_timer, &delay);
+}
+
+/* --- what came of it ------------------------------------------------------------------------- */
+
+static void stays(struct mate *mate, enum log_level level, const char *why)
+{
+	if (strcmp(mate->why, why) == 0)
+		return;
+	snprintf(mate->why, sizeof(mate->why), "%s", why);
+	if (why[0])
+		log_at(level, "%s: not joined with %s: %s", own_name(mate->mesh),
+		       mate->remote->label, why);
+}
+
+static void goes_up(struct mate *mate)
+{
+	if (!pair_up(&mate->pair, clock_now_ms()))
+		return;
+	mate->connection = 0;
+	mate->why[0] = '\0';
+	log_info("%s: joined with %s", own_name(mate->mesh), mate->remote->label);
+	mate->mesh->connected(mate->mesh->arg, mate->remote, true);
+}
+
+static void goes_down(struct mate *mate)
+{
+	uint64_t now = clock_now_ms();
+	char why[VERDICT_SIZE];
+
+	/* An answer may be older than what is known. */
+	if (mate->pair.outcome != PAIR_JOINED ||
+	    mate->pair.up_since_ms >= mate->mesh->polled_ms)
+		return;
+	bool unstable = pair_down(&mate->pair, now, DOWN_WAIT_MS + spread_ms(mate->mesh),
+	                          chance_below(UINT32_MAX));
+	log_info("%s: the link with %s fell", own_name(mate->mesh), mate->remote->label);
+	if (unstable) {
+		snprintf(why, sizeof(why),
+		         "unstable: the link fell %u times in a row within %d s: not dialled for "
+		         "%u minutes; most likely two other nodes cannot reach each other, and "
+		         "global breaks links for that: look for \"unreachable\" on all nodes",
+		         mate->pair.falls, PAIR_SETTLED_MS / 1000,
+		         (unsigned)((mate->pair.no_dial_ms - now) / 60000));
+		stays(mate, LOG_LEVEL_ERROR, why);
+	}
+	mate->mesh->connected(mate->mesh->arg, mate->remote, false);
+}
+
+/* --- dialling ----------------------------------------------------------------------------------- */
+
+static void dial_queued(struct mesh *mesh);
+
+/* The call for MATE is answered, or will not be.  False when the peer has gone in
+ * the meantime; then so has MATE. */
+static bool call_ended(struct mate *mate)
+{
+	mate->mesh->dials--;
+	mate->doing = IDLE;
+	if (mate->remote)
+		return true;
+	free_mate(mate);
+	return false;
+}
+
+static void dial_failed(struct mate *mate, enum pair_outcome outcome, const char *why)
+{
+	bool greater = strcmp(own_name(mate->mesh), mate->name) > 0;
+
+	pair_dial_failed(&mate->pair, outcome, greater, clock_now_ms(), chance_below(UINT32_MAX));
+	if (mate->pair.outcome == outcome)
+		stays(mate, outcome == PAIR_COOKIE ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, why);
+}
+
+static void go_on(struct mesh *mesh)
+{
+	dial_queued(mesh);
+	schedule(mesh);
+}
+
+/* Has the node run CALL for MATE; ANSWER may come from within. */
+static void call_for(struct mate *mate, const struct dist_call *call, link_answer_fn *answer)
+{
+	mate->mesh->dials++;
+	mate->doing = DIALLING;
+	if (local_call(mate->mesh->local, call, LINK_CALL_MS, answer, mate) == 0)
+		return;
+	if (call_ended(mate))
+		dial_failed(mate, PAIR_DIAL_TIMEOUT, "no memory to ask the node to dial it");
+}
+
+/* Why was a good peer not joined?  If the node finds the way to it, it was refused. */
+static void on_whereabouts(void *arg, struct etf_reader *answer)
+{
+	struct mate *mate = arg;
+	struct mesh *mesh = mate->mesh;
+	char why[VERDICT_SIZE];
+
+	if (call_ended(mate)) {
+		enum pair_outcome outcome = verdict_of_whereabouts(answer, mate->name, why);
+		if (outcome == PAIR_COOKIE)
+			snprintf(why, sizeof(why),
+			         "cookie: the two refuse each other's: give both nodes the same "
+			         "one (this one's is that of %.200s)",
+			         local_facts(mesh->local)->cookie_source);
+		dial_failed(mate, outcome, why);
+	}
+	go_on(mesh);
+}
+
+static void ask_whereabouts(struct mate *mate)
+{
+	char alive[NODENAME_SIZE];
+	const char *at = strchr(mate->name, '@');
+
+	snprintf(alive, sizeof(alive), "%.*s", (int)(at - mate->name), mate->name);
+	const struct dist_call call = {"erl_epmd", "port_please", {alive, at + 1}};
+	call_for(mate, &call, on_whereabouts);
+}
+
+static void heed_dial(struct mate *mate, struct etf_reader *answer)
+{
+	bool silence = clock_now_ms() - mate->dialled_ms > SILENCE_MS;
+	struct etf_token result = {0};
+
+	if (answer)
+		result = etf_next(answer);
+	if (answer && etf_is_atom(&result, "true"))
+		goes_up(mate);
+	else if (!answer || silence)
+		dial_failed(mate, PAIR_DIAL_TIMEOUT,
+		            "unreachable: epmd reaches it, but the node's own attempt to connect "
+		            "ended in silence");
+	else
+		ask_whereabouts(mate);
+}
+
+static void on_dialled(void *arg, struct etf_reader *answer)
+{
+	struct mate *mate = arg;
+	struct mesh *mesh = mate->mesh;
+
+	if (call_ended(mate))
+		heed_dial(mate, answer);
+	go_on(mesh);
+}
+
+static void dial(struct mate *mate)
+{
+	const struct dist_call call = {"net_kernel", "connect_node", {mate->name}};
+
+	mate->dialled_ms = clock_now_ms();
+	call_for(mate, &call, on_dialled);
+}
+
+static void dial_queued(struct mesh *mesh)
+{
+	for (struct mate *mate = mesh->mates; mate && mesh->dials < MESH_DIALS_MAX;
+	     mate = mate->hh.next)
+		if (mate->doing == QUEUED)
+			dial(mate);
+}
+
+/* --- looking ------------------------------------------------------------------------------------- */
+
+static void look_in_a_moment(struct mate *mate)
+{
+	mate->pair.due_ms = clock_now_ms() + CROWD_WAIT_MS + chance_below(CROWD_WAIT_MS);
+}
+
+static void on_due(evutil_socket_t fd, short what, void *arg)
+{
+	struct mesh *mesh = arg;
+	uint64_t now = clock_now_ms();
+
+	(void)fd;
+	(void)what;
+	for (struct mate *mate = mesh->mates; mate; mate = mate->hh.next) {
+		if (mate->doing != IDLE || mate->pair.due_ms > now || !is_wanted(mate))
+			continue;
+		if (remote_look(mate->remote))
+			mate->doing = LOOKING;
+		else
+			look_in_a_moment(mate);
+	}
+	schedule(mesh);
+}
+
+/* The peer whose link was cut answers again: so the flapping of the others may well
+ * be over too. */
+static void forgive_all(struct mesh *mesh)
+{
+	uint64_t now = clock_now_ms();
+
+	for (struct mate *mate = mesh->mates; mate; mate = mate->hh.next)
+		pair_forgive(&mate->pair, now);
+}
+
+void mesh_looked(struct mesh *mesh, struct remote *remote)
+{
+	struct mate *mate = mate_of(mesh, remote);
+	char why[VERDICT_SIZE];
+
+	if (!mate || mate->doing != LOOKING)
+		return;
+	mate->doing = IDLE;
+	enum pair_outcome verdict = verdict_of_look(local_facts(mesh->local), remote, why);
+	struct pair_next next =
+	    pair_looked(&mate->pair, verdict,
+	                remote->seen.outcome == LOOK_NODE ? remote->seen.creation : 0,
+	                clock_now_ms(), chance_below(UINT32_MAX));
+	if (verdict != PAIR_UNTRIED && mate->pair.outcome == verdict)
+		stays(mate, LOG_LEVEL_WARNING, why);
+	if (next.healed) {
+		log_info("%s: %s answers again", own_name(mesh), remote->label);
+		forgive_all(mesh);
+	}
+	if (next.dial)
+		mate->doing = QUEUED;
+	go_on(mesh);
+}
+
+/* --- whom the node is connected with ----------------------------------------------------------------- */
+
+static bool is_restless(const struct mesh *mesh)
+{
+	uint64_t now = clock_now_ms();
+
+	for (const struct mate *mate = mesh->mates; mate; mate = mate->hh.next)
+		if (mate->pair.outcome != PAIR_JOINED ||
+		    now - mate->pair.up_since_ms < PAIR_SETTLED_MS)
+			return true;
+	return false;
+}
+
+static void poll_in(struct mesh *mesh, uint64_t ms)
+{
+	const struct timeval delay = clock_delay(ms);
+
+	event_add(mesh->poll_timer, &delay);
+}
+
+/* A number for the term that READER stands at: what two answers show by the same
+ * bytes is the same connection (FNV-1a). */
+static uint64_t fingerprint(struct etf_reader *reader)
+{
+	const uint8_t *at = reader->wire.at;
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	if (!etf_skip(reader))
+		return 0;
+	for (; at < reader->wire.at; at++)
+		hash = (hash ^ *at) * UINT64_C(1099511628211);
+	return hash ? hash : 1;
+}
+
+/* Reads {Node, Controller}. */
+static void mark(struct mesh *mesh, struct etf_reader *answer)
+{
+	struct etf_token pair = etf_next(answer), name = etf_next(answer);
+	struct mate *mate = NULL;
+
+	if (pair.kind != ETF_TUPLE || pair.arity != 2 || name.kind != ETF_ATOM) {
+		answer->bad = true;
+		return;
+	}
+	uint64_t connection = fingerprint(answer);
+	mate = find_mate(mesh, name.text.at, name.text.len);
+	if (mate && mate->remote) {
+		mate->connected = true;
+		mate->seen_connection = connection;
+	}
+}
+
+/* Marks those of the list ANSWER.  False when it is none. */
+static bool mark_connected(struct mesh *mesh, struct etf_reader *answer)
+{
+	struct etf_token list = etf_next(answer);
+
+	for (struct mate *mate = mesh->mates; mate; mate = mate->hh.next)
+		mate->connected = false;
+	for (uint32_t i = 0; list.kind == ETF_LIST && i < list.arity && !answer->bad; i++)
+		mark(mesh, answer);
+	return !answer->bad && (list.kind == ETF_LIST || list.kind == ETF_NIL);
+}
+
+/* A link that fell and came back between two answers is another connection. */
+static void heed_connection(struct mate *mate)
+{
+	if (mate->connected && mate->connection &&
+	    mate->connection != mate->seen_connection)
+		goes_down(mate);
+	if (mate->connected) {
+		goes_up(mate);
+		mate->connection = mate->seen_connection;
+	} else if (mate->doing != DIALLING) {
+		goes_down(mate);
+	}
+}
+
+static void on_nodes(void *arg, struct etf_reader *answer)
+{
+	struct mesh *mesh = arg;
+
+	mesh->polling = false;
+	if (!answer || !mark_connected(mesh, answer)) {
+		local_give_up_link(mesh->local, "it does not say whom it is connected with");
+		return;
+	}
+	for (struct mate *mate = mesh->mates; mate; mate = mate->hh.next)
+		heed_connection(mate);
+	schedule(mesh);
+	poll_in(mesh, is_restless(mesh) ? POLL_BUSY_MS : POLL_REST_MS);
+}
+
+/* Not nodes(connected): this names the connections too (erlang:system_info/1), so
+ * that none that is made again goes unseen. */
+static void on_poll(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct dist_call call = {"erlang", "system_info", {"dist_ctrl"}};
+	struct mesh *mesh = arg;
+
+	(void)fd;
+	(void)what;
+	if (mesh->polling)
+		return;
+	mesh->polling = true;
+	mesh->polled_ms = clock_now_ms();
+	if (local_call(mesh->local, &call, POLL_TIMEOUT_MS, on_nodes, mesh) < 0)
+		on_nodes(mesh, NULL);
+}
+
+/* --- the peers ---------------------------------------------------------------------------------- */
+
+static struct mate *add_mate(struct mesh *mesh, const char *name)
+{
+	struct mate *mate = calloc(1, sizeof(*mate));
+
+	if (!mate)
+		return NULL;
+	mate->mesh = mesh;
+	mate->name = strdup(name);
+	if (!mate->name) {
+		free(mate);
+		return NULL;
+	}
+	HASH_ADD_KEYPTR(hh, mesh->mates, mate->name, strlen(mate->name), mate);
+	return mate;
+}
+
+static void greet(struct mesh *mesh, struct remote *remote)
+{
+	struct mate *mate = mate_of(mesh, remote);
+
+	if (!mate)
+		mate = add_mate(mesh, remote->name);
+	if (!mate) {
+		log_error("%s: no memory to join it", remote->label);
+		return;
+	}
+	mate->remote = remote;
+	pair_start(&mate->pair, clock_now_ms(), first_wait_ms(mesh));
+}
+
+void mesh_renewed(struct mesh *mesh, struct remote *remote)
+{
+	struct mate *mate = mate_of(mesh, remote);
+
+	if (mate && mate->remote)
+		pair_renewed(&mate->pair, clock_now_ms(), first_wait_ms(mesh));
+	else
+		greet(mesh, remote);
+	schedule(mesh);
+}
+
+void mesh_changed(struct mesh *mesh, struct remote *remote)
+{
+	(void)remote;
+	schedule(mesh);
+}
+
+void mesh_removed(struct mesh *mesh, struct remote *remote)
+{
+	struct mate *mate = mate_of(mesh, remote);
+
+	if (!mate)
+		return;
+	mate->remote = NULL;
+	/* A dial that is under way still points at it. */
+	if (mate->doing != DIALLING)
+		free_mate(mate);
+	schedule(mesh);
+}
+
+enum pair_outcome mesh_outcome(const struct mesh *mesh, const struct remote *remote,
+                               const char **reason)
+{
+	const struct mate *mate = mate_of(mesh, remote);
+
+	*reason = mate ? mate->why : "";
+	return mate ? mate->pair.outcome : PAIR_UNTRIED;
+}
+
+/* --- life ---------------------------------------------------------------------------------------- */
+
+struct mesh *mesh_new(const struct mesh_settings *settings, struct local *local,
+                      mesh_connected_fn *connected, void *arg)
+{
+	struct mesh *mesh = calloc(1, sizeof(*mesh));
+
+	if (!mesh)
+		return NULL;
+	mesh->settings = settings;
+	mesh->local = local;
+	mesh->connected = connected;
+	mesh->arg = arg;
+	mesh->due_timer = evtimer_new(settings->base, on_due, mesh);
+	mesh->poll_timer = evtimer_new(settings->base, on_poll, mesh);
+	if (!mesh->due_timer || !mesh->poll_timer) {
+		mesh_free(mesh);
+		return NULL;
+	}
+	for (struct remote *remote = remotes_first(settings->remotes); remote;
+	     remote = remotes_next(remote))
+		greet(mesh, remote);
+	return mesh;
+}
+
+void mesh_free(struct mesh *mesh)
+{
+	struct mate *mate, *next;
+
+	if (!mesh)
+		return;
+	HASH_ITER (hh, mesh->mates, mate, next)
+		free_mate(mate);
+	if (mesh->due_timer)
+		event_free(mesh->due_timer);
+	if (mesh->poll_timer)
+		event_free(mesh->poll_timer);
+	free(mesh);
+}
+
+void mesh_start(struct mesh *mesh)
+{
+	mesh->started = true;
+	mesh->polling = false;
+	if (!mesh->up_ms)
+		mesh->up_ms = clock_now_ms();
+	on_poll(-1, 0, mesh);
+	schedule(mesh);
+}
+
+/* Calls that were under way are not answered any more. */
+void mesh_stop(struct mesh *mesh)
+{
+	struct mate *mate, *next;
+
+	mesh->started = false;
+	mesh->dials = 0;
+	event_del(mesh->due_timer);
+	event_del(mesh->poll_timer);
+	HASH_ITER (hh, mesh->mates, mate, next) {
+		mate->doing = IDLE;
+		if (!mate->remote)
+			free_mate(mate);
+	}
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEPMD_EPMD_JOIN_REMOTE_H
+#define KEPMD_EPMD_JOIN_REMOTE_H
+
+/* The peers' nodes as joining sees them, by full name, and what a look at each last
+ * gave; all local nodes share it. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uthash.h>
+
+#include "epmd/join/look.h"
+#include "epmd/peers.h"
+
+struct event_base;
+struct remotes;
+
+struct remote {
+	struct remotes *remotes;
+	char *name;  /* full node name */
+	char *label; /* for log lines: the name and the pod */
+	char *address;
+	uint16_t port; /* 0: not known, so nobody dials it */
+	bool terminating;
+	bool serving;
+	struct target *target;
+
+	struct look *look;
+	struct look_result seen; /* of the last look that ended */
+	bool was_seen;
+	UT_hash_handle hh;
+};
+
+struct remotes_events {
+	/* A new one, or one with another address or port. */
+	void (*renewed)(void *arg, struct remote *remote);
+	void (*changed)(void *arg, struct remote *remote); /* terminating, serving */
+	void (*removed)(void *arg, struct remote *remote); /* it is about to go */
+	void (*looked)(void *arg, struct remote *remote);  /* SEEN is new */
+	void *arg;
+};
+
+/* Looks under way at once; more must wait. */
+#define REMOTE_LOOKS_MAX 64
+
+/* CREATION: what we show for ours.  NULL when memory is out. */
+struct remotes *remotes_new(struct event_base *base, uint32_t creation,
+                            const struct remotes_events *events);
+/* Tells nothing. */
+void remotes_free(struct remotes *remotes);
+
+/* As peers_events.node_changed and node_gone. */
+void remotes_changed(struct remotes *remotes, const struct peer_node *node);
+void remotes_gone(struct remotes *remotes, const struct peer_node *node);
+
+/* The host part of the name that looks are made under. */
+void remotes_set_host(struct remotes *remotes, const char *host);
+
+/* Looks at REMOTE, if nobody does yet; `looked` tells the end.  False when it cannot
+ * begin now: try again later. */
+bool remote_look(struct remote *remote);
+
+struct remote *remotes_find(const struct remotes *remotes, const void *name, size_t len);
+struct remote *remotes_first(const struct remotes *remotes);
+struct remote *remotes_next(const struct remote *remote);
+size_t remotes_count(const struct remotes *remotes);
+
+#endif
