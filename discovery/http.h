@@ -59,9 +59,9 @@ struct http_server {
 struct http_get {
 	const struct http_server *server; /* read during the call only */
 	const char *path;                 /* begins with '/', already encoded */
-	unsigned connect_timeout_s; /* name, TCP and TLS together */
-	unsigned total_timeout_s;   /* hard deadline; 0: none */
-	bool own_connection;        /* fresh, and closed afterwards */
+	unsigned connect_timeout_s;       /* name, TCP and TLS together */
+	unsigned total_timeout_s;         /* hard deadline; 0: none */
+	bool own_connection;              /* fresh, and closed afterwards */
 };
 
 /* NULL when libcurl or c-ares cannot start.  Takes SSLKEYLOGFILE out of the

@@ -169,7 +169,8 @@ static void list_complete(struct kube_watch *watch)
 	peerset_replace_end(watch->shared->peers, watch->scope, clock_now_ms());
 	kube_kind_listed(&watch->choice);
 	kube_report_fine(&watch->report, watch->op);
-	kube_report_listed(&watch->report, watch->choice.kind, watch->n_objects, watch->n_endpoints);
+	kube_report_listed(&watch->report, watch->choice.kind, watch->n_objects,
+	                   watch->n_endpoints);
 }
 
 /* Returns false when the envelope cannot be read: END is then set. */
@@ -249,7 +250,8 @@ static void http_status_ended(struct kube_watch *watch, const struct http_result
 	kube_status_parse(watch->body ? watch->body : "", watch->body_len, &status);
 	bool expired = watch->status == 410;
 	if (!expired && !status.version_too_large)
-		kube_report_http(&watch->report, watch->op, watch->choice.kind, watch->status, &status);
+		kube_report_http(&watch->report, watch->op, watch->choice.kind, watch->status,
+		                 &status);
 	watch->end = (struct reflector_end){
 	    .why = REFLECTOR_HTTP,
 	    .status = watch->status,

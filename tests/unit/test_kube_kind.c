@@ -11,11 +11,12 @@
 
 #include "discovery/kube_kind.h"
 
-/* Answers to whole LISTs, in turn; 200 ends one, and so does what is an error. */
+/* Answers to whole LISTs, in turn; 200 ends one, and so does what is an error.  Asked for are 1
+ * (v1), b (v1beta1) and e (Endpoints); '!' is an error, ' ' the end of a LIST. */
 static const struct {
 	const char *what;
 	int answers[12];
-	const char *asked; /* 1: v1, b: v1beta1, e: Endpoints; ! after it: an error; ' ': a new LIST */
+	const char *asked;
 } rows[] = {
     {"v1 is served", {200, 200}, "1 1 "},
     {"v1beta1 is served", {404, 200, 404, 200}, "1b 1b "},

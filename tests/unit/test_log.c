@@ -131,7 +131,8 @@ static void listen_there(struct place *p)
 {
 	p->daemon = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 	unlink(p->address.sun_path);
-	assert_int_equal(bind(p->daemon, (const struct sockaddr *)&p->address, sizeof(p->address)), 0);
+	assert_int_equal(bind(p->daemon, (const struct sockaddr *)&p->address, sizeof(p->address)),
+	                 0);
 }
 
 static int set_up_place(void **state)
