@@ -277,6 +277,7 @@ static void dial(struct mate *mate)
 {
 	const struct dist_call call = {"net_kernel", "connect_node", {mate->name}};
 
+	log_debug("%s: dials %s", own_name(mate->mesh), mate->name);
 	mate->dialled_ms = clock_now_ms();
 	call_for(mate, &call, on_dialled);
 }

@@ -1,6 +1,7 @@
 """Nodes that join by themselves: stock OTP in pods, whose erts-*/bin/epmd is ours, against the
 stand-in API server."""
 
+import re
 import time
 
 import pytest
@@ -114,8 +115,14 @@ def test_a_wrong_cookie_is_named(member):
     odd.wait_peer(a, "cookie", "give both nodes the same")
     a.wait_peer(odd, "cookie", timeout=15)
     a.wait_peer(b, "joined")
+    b.wait_peer(odd, "cookie", timeout=15)
     said = [line for line in odd.log_text().splitlines() if "cookie: the two refuse" in line]
     assert len(said) == 2
+    # The accepting node logs each refusal: one dial of each of the others, and then only looks.
+    refusals = [one.beam.log_text().count("Connection attempt from") for one in (odd, a, b)]
+    time.sleep(20)  # in which looks go on
+    assert [one.beam.log_text().count("Connection attempt from") for one in (odd, a, b)] == refusals
+    assert 1 <= refusals[0] and max(refusals) <= 2
 
 
 def test_no_cookie_is_said(member):
@@ -232,9 +239,13 @@ def test_ipv6_only_nodes(network, sample_api, member):
 
 def test_thirty_at_once(member):
     begun = time.monotonic()
-    members = [member() for _ in range(30)]
+    members = [member(env={"ERL_EPMD_LOG_LEVEL": "debug"}) for _ in range(30)]
     for one in members:
         one.beam.wait_started(60)
     up = time.monotonic()
     await_mesh(members, 60)
-    print(f"\n30 nodes: all up after {up - begun:.1f} s, full mesh {time.monotonic() - up:.1f} s later")
+    took = time.monotonic() - up
+    dials = [(one.name, to) for one in members for to in re.findall(r": dials (\S+)", one.log_text())]
+    both = {frozenset(pair) for pair in dials if pair[::-1] in dials}
+    print(f"\n30 nodes: all up after {up - begun:.1f} s, full mesh {took:.1f} s later; {len(dials)} dials for "
+          f"435 links, {len(both)} pairs dialled from both sides")

@@ -1,8 +1,11 @@
-"""What listens where a peer's node should: the first half of a distribution handshake, as a script says it."""
+"""Nodes that are none: what a script has them say, in a distribution handshake and after it."""
 
+import hashlib
 import socket
 import struct
 import threading
+
+from .terms import Atom, decode, encode
 
 PUBLISHED = 0x1
 OTP_25 = 0xd07df7fbd  # the flags that nodes of these releases show
@@ -61,3 +64,115 @@ class ScriptedNode:
                     pass
             except (OSError, struct.error):
                 return
+
+
+class LocalNode:
+    """A node that lets itself be linked to: the whole handshake, and calls answered by a script.
+
+    `answers` maps "module:function" to a term, a function of the arguments, or None for silence; `sends` is
+    what it says by itself once linked. `calls` are all that came, `ticks` the empty messages."""
+
+    def __init__(self, pod, name, cookie="lab", answers=None, flags=OTP_25, sends=(), ack=True):
+        self.pod, self.name, self.cookie, self.flags = pod, name, cookie, flags
+        self.sends, self.ack = list(sends), ack
+        self.answers = {"erlang:system_info": self._system_info, "application:get_env": Atom("undefined"),
+                        "init:get_status": (Atom("started"), Atom("started")), **(answers or {})}
+        self.connections = {}  # what dist_ctrl shows: {full name: anything}
+        self.calls, self.ticks, self.links, self.refused = [], 0, 0, 0
+        self._open = []
+        self._listener = pod.listen("127.0.0.1")
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
+        self.hang_up()
+
+    def hang_up(self):
+        """Close every link."""
+        for connection in self._open:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self._open = []
+
+    def called(self, function):
+        return [arguments for name, arguments in self.calls if name == function]
+
+    def _system_info(self, what):
+        if what == "otp_release":
+            return "25"
+        return [(Atom(name), connection) for name, connection in self.connections.items()]
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+    def _talk(self, connection):
+        with connection:
+            try:
+                if self._shake_hands(connection):
+                    self._answer(connection)
+            except (OSError, struct.error, EOFError):
+                return
+
+    def _digest(self, number):
+        return hashlib.md5(self.cookie.encode() + str(number).encode()).digest()
+
+    def _shake_hands(self, connection):
+        read_exactly(connection, struct.unpack(">H", read_exactly(connection, 2))[0])
+        connection.sendall(frame(b"sok") + challenge(self.name, self.flags))
+        reply = read_exactly(connection, struct.unpack(">H", read_exactly(connection, 2))[0])
+        if reply[5:] != self._digest(1234):
+            self.refused += 1
+            return False
+        number = struct.unpack(">I", reply[1:5])[0]
+        connection.sendall(frame(b"a" + self._digest(number if self.ack else number + 1)))
+        self.links += 1
+        self._open.append(connection)
+        for message in self.sends:
+            connection.sendall(message)
+        return True
+
+    def _answer(self, connection):
+        while True:
+            size = struct.unpack(">I", read_exactly(connection, 4))[0]
+            if size == 0:
+                self.ticks += 1
+                continue
+            body = read_exactly(connection, size)
+            control, at = decode(body, 2)
+            pid, (_, module, function, arguments, _) = decode(body, at + 1)[0]
+            name = f"{module}:{function}"
+            self.calls.append((name, arguments))
+            answer = self.answers.get(name)
+            if callable(answer):
+                answer = answer(*arguments)
+            if answer is not None:
+                connection.sendall(message((2, Atom(""), pid), (Atom("rex"), answer)))
+
+
+TICK = bytes(4)
+
+
+def message(control, content):
+    body = b"\x70\x83" + encode(control) + b"\x83" + encode(content)
+    return struct.pack(">I", len(body)) + body
+
+
+def read_exactly(connection, size):
+    data = connection.recv(size, socket.MSG_WAITALL)
+    if len(data) != size:
+        raise EOFError
+    return data

@@ -1,0 +1,229 @@
+"""epmd and the node that it links to, which is a scripted one here: what it asks, what it makes of the
+answers, and what a node that misbehaves does to it."""
+
+import struct
+
+import pytest
+
+from lab.scripted_node import OTP_25, PUBLISHED, TICK, LocalNode, challenge, frame, message
+from lab.sidecar import account_pod, count_log, discovering
+from lab.terms import Atom, Raw
+from lab.wait import until
+from test_join_looks import OK, scripted  # noqa: F401 (a fixture)
+
+UNDEFINED_FUNCTION = (Atom("badrpc"), (Atom("EXIT"), Atom("undef")))
+CONNECTION = Raw(bytes([120, 119, 1, 120]) + struct.pack(">QI", 7, 1))  # a port, as dist_ctrl shows them
+ANOTHER = Raw(bytes([120, 119, 1, 120]) + struct.pack(">QI", 8, 1))
+
+
+class Scene:
+    """A pod with our epmd in the foreground and one scripted node that is registered with it."""
+
+    def __init__(self, pod, daemon, node, registration):
+        self.pod, self.daemon, self.node, self.registration = pod, daemon, node, registration
+
+    def wait_linked(self, times=1):
+        until(lambda: self.node.links >= times, 10, f"link number {times}:\n" + "\n".join(self.daemon.log_lines()))
+
+    def wait_called(self, function, times=1):
+        until(lambda: len(self.node.called(function)) >= times, 10,
+              f"{function} to be called {times} times; so far: {self.node.calls}")
+
+
+@pytest.fixture
+def scene(network, sample_api, epmd_binary, tmp_path, closing):
+    """Makes a Scene; what is given is LocalNode's, but for `env`."""
+    def make(env=None, name=None, registered="sample", **node):
+        pod = account_pod(network, sample_api, tmp_path / "account")
+        env = {"RELEASE_COOKIE": "lab", "ERL_EPMD_LOG_LEVEL": "debug", **(env or {})}
+        daemon = closing.enter_context(discovering(epmd_binary, pod, sample_api, env=env))
+        local = closing.enter_context(LocalNode(pod, name or f"sample@{pod.ip}", **node))
+        registration = closing.enter_context(daemon.register(registered, local.port))
+        return Scene(pod, daemon, local, registration)
+
+    return make
+
+
+@pytest.fixture
+def peer(scripted):  # noqa: F811
+    """A peer that may be dialled."""
+    return lambda: scripted(lambda name: OK + challenge(name))
+
+
+def dials(scene):
+    return scene.node.called("net_kernel:connect_node")
+
+
+# --- from the registration to the link -------------------------------------------------------------
+
+
+def test_it_asks_what_it_must_know_and_then_whom_it_is_connected_with(scene):
+    one = scene()
+    one.wait_called("erlang:system_info", 2)
+    assert [name for name, _ in one.node.calls[:5]] == [
+        "erlang:system_info", "application:get_env", "application:get_env", "init:get_status", "erlang:system_info"]
+    one.daemon.wait_log(r"linked to it \(OTP 25, cookie from RELEASE_COOKIE\)")
+
+
+def test_a_refused_cookie_is_said_once_and_not_tried_again_soon(scene):
+    one = scene(cookie="another")
+    one.daemon.wait_log("it refuses the cookie from RELEASE_COOKIE: .*ERL_EPMD_COOKIE_FILE")
+    assert one.node.refused == 1
+    # A new registration is another chance.
+    one.registration.close()
+    with one.daemon.register("sample", one.node.port):
+        until(lambda: one.node.refused == 2, 5, "another attempt")
+
+
+def test_a_node_that_does_not_know_the_cookie_itself_is_not_believed(scene):
+    one = scene(ack=False)
+    one.daemon.wait_log("it refuses the cookie")
+    assert one.node.calls == []
+
+
+def test_a_node_that_is_hidden_is_left_alone(scene):
+    one = scene(flags=OTP_25 & ~PUBLISHED)
+    one.daemon.wait_log("it is a hidden node")
+    assert one.node.links == 0
+
+
+def test_another_name_is_not_the_node(scene):
+    one = scene(name="other@10.1.0.2")
+    one.daemon.wait_log("no such node listens at port")
+    assert one.node.links == 0
+
+
+def test_names_that_are_no_basenames_are_left_alone(scene):
+    one = scene(name="worker@10.1.0.2", registered="worker")
+    with one.daemon.register("sample", 1):
+        one.daemon.wait_log("no such node listens at port 1 ")
+    assert one.node.links == 0
+
+
+def test_no_cookie_names_the_places(scene):
+    one = scene(env={"RELEASE_COOKIE": "", "HOME": "/nonexistent"})
+    one.daemon.wait_log("not joining its peers: .*cookie.*ERL_EPMD_COOKIE_FILE")
+
+
+# --- the link -----------------------------------------------------------------------------------------
+
+
+def test_ticks_are_answered(scene):
+    one = scene(sends=[TICK, TICK])
+    until(lambda: one.node.ticks == 2, 5, "two ticks back")
+
+
+def test_messages_for_others_are_passed_over(scene):
+    stray = [message((1, Atom("link")), Atom("x")), message((2, Atom(""), Atom("nobody")), (Atom("rex"), Atom("x")))]
+    one = scene(sends=stray[:1])
+    one.wait_called("init:get_status")
+    assert count_log(one.daemon, "closed the connection|no message") == 0
+
+
+@pytest.mark.parametrize("sent, said", [
+    (struct.pack(">I", 5) + b"zzzzz", "no message of the protocol"),
+    (struct.pack(">I", 0x7fffffff), "too long")], ids=["garbage", "a length without end"])
+def test_what_breaks_the_protocol_ends_the_link_and_a_new_one_is_made(scene, sent, said):
+    one = scene(sends=[sent])
+    one.daemon.wait_log(said)
+    one.node.sends = []
+    one.wait_linked(2)
+    one.wait_called("init:get_status")
+
+
+def test_a_link_that_ends_is_made_again(scene):
+    one = scene()
+    one.wait_called("erlang:system_info", 2)
+    one.node.hang_up()
+    one.daemon.wait_log("it closed the connection")
+    one.wait_linked(2)
+
+
+def test_with_the_registration_the_link_ends(scene):
+    one = scene()
+    one.wait_called("erlang:system_info", 2)
+    one.registration.close()
+    until(lambda: one.daemon.names() == [], 5, "the node to leave")
+    calls = len(one.node.calls)
+    one.node.hang_up()
+    assert one.node.links == 1 and len(one.node.calls) <= calls + 1
+
+
+@pytest.mark.parametrize("answer", [Atom("surprise"), UNDEFINED_FUNCTION, [Atom("x")], [(Atom("x"),)]],
+                         ids=["atom", "badrpc", "atoms", "short tuples"])
+def test_an_answer_of_another_form_begins_again(scene, answer):
+    one = scene(answers={"erlang:system_info": lambda what: "25" if what == "otp_release" else answer})
+    one.daemon.wait_log("does not say whom it is connected with")
+    one.wait_linked(2)
+
+
+def test_applications_are_awaited(scene, peer):
+    status = {"now": Atom("starting")}
+    one = scene(answers={"init:get_status": lambda: (status["now"], Atom("started"))})
+    far = peer()
+    one.wait_called("init:get_status", 5)
+    assert dials(one) == []
+    status["now"] = Atom("started")
+    one.wait_called("net_kernel:connect_node")
+    assert dials(one) == [[Atom(far.full_name)]]
+
+
+# --- dialling -----------------------------------------------------------------------------------------
+
+
+def test_who_is_connected_is_not_dialled(scene, peer):
+    far = peer()
+    one = scene(answers={"net_kernel:connect_node": Atom("true")})
+    one.node.connections[far.full_name] = CONNECTION
+    one.daemon.wait_log(f"joined with {far.full_name}")
+    assert dials(one) in ([], [[Atom(far.full_name)]])
+
+
+def test_a_refused_dial_is_the_cookie_if_the_node_finds_the_way(scene, peer):
+    far = peer()
+    one = scene(answers={"net_kernel:connect_node": Atom("false"),
+                         "erl_epmd:port_please": (Atom("port"), 1, 6)})
+    one.daemon.wait_log(f"not joined with {far.full_name} .*cookie: the two refuse each other's")
+    assert one.node.called("erl_epmd:port_please") == [[Atom("sample"), Atom(far.full_name.split("@")[1])]]
+    assert len(dials(one)) == 1
+
+
+@pytest.mark.parametrize("answer, said", [
+    (Atom("noport"), "knows no such node"),
+    ((Atom("error"), Atom("nxdomain")), r"\(nxdomain\): can its host name be resolved"),
+    (UNDEFINED_FUNCTION, r"\(\?\)")], ids=["noport", "nxdomain", "badrpc"])
+def test_a_refused_dial_is_the_name_if_the_node_does_not(scene, peer, answer, said):
+    peer()
+    one = scene(answers={"net_kernel:connect_node": Atom("false"), "erl_epmd:port_please": answer})
+    one.daemon.wait_log("unresolved: .*" + said)
+
+
+def test_a_link_that_falls_is_not_made_again_at_once(scene, peer):
+    far = peer()
+    one = scene(answers={"net_kernel:connect_node": Atom("true")})
+    one.node.connections[far.full_name] = CONNECTION
+    one.daemon.wait_log(f"joined with {far.full_name}")
+    before = len(dials(one))
+    one.wait_called("erlang:system_info", 3)
+    one.node.connections.clear()
+    one.daemon.wait_log(f"the link with {far.full_name} .*fell")
+    heard = len(far.heard)
+    until(lambda: len(far.heard) > heard, 10, "a look at the peer")
+    one.wait_called("erlang:system_info", len(one.node.called("erlang:system_info")) + 3)
+    assert len(dials(one)) == before
+
+
+def test_a_link_that_was_made_again_between_two_questions_fell(scene, peer):
+    """Or its flapping would go unseen, and the breaker with it."""
+    far = peer()
+    one = scene(answers={"net_kernel:connect_node": Atom("true")})
+    name = far.full_name
+    one.node.connections[name] = CONNECTION
+    one.daemon.wait_log(f"joined with {name}")
+    one.wait_called("erlang:system_info", len(one.node.called("erlang:system_info")) + 2)
+    for number, connection in enumerate([ANOTHER, CONNECTION, ANOTHER], 1):
+        one.node.connections[name] = connection
+        until(lambda number=number: count_log(one.daemon, f"the link with {name} .*fell") == number, 10,
+              f"fall {number}")
+        one.wait_called("erlang:system_info", len(one.node.called("erlang:system_info")) + 2)
+    one.daemon.wait_log(f"not joined with {name} .*unstable: the link fell 3 times in a row")
