@@ -154,9 +154,9 @@ static struct wire_bytes text_bytes(const char *text)
 static size_t encode_request(const struct options *options, uint8_t *buffer, size_t size)
 {
 	static const enum epmd_code codes[] = {
-	    [COMMAND_NAMES] = EPMD_NAMES_REQ, [COMMAND_STARTED] = EPMD_NAMES_REQ,
-	    [COMMAND_DUMP] = EPMD_DUMP_REQ,   [COMMAND_KILL] = EPMD_KILL_REQ,
-	    [COMMAND_STOP] = EPMD_STOP_REQ,   [COMMAND_PEERS] = EPMD_CONTROL_REQ,
+	    [COMMAND_NAMES] = EPMD_NAMES_REQ,  [COMMAND_STARTED] = EPMD_NAMES_REQ,
+	    [COMMAND_DUMP] = EPMD_DUMP_REQ,    [COMMAND_KILL] = EPMD_KILL_REQ,
+	    [COMMAND_STOP] = EPMD_STOP_REQ,    [COMMAND_PEERS] = EPMD_CONTROL_REQ,
 	    [COMMAND_JOIN] = EPMD_CONTROL_REQ,
 	};
 	struct epmd_request request = {.code = codes[options->command]};
@@ -193,8 +193,8 @@ int client_run(const struct options *options)
 	uint8_t request[EPMD_REQUEST_MAX];
 	size_t len = encode_request(options, request, sizeof(request));
 
-	if (len == 0 ||
-	    (options->command == COMMAND_STOP && strlen(options->command_argument) > STOP_NAME_MAX)) {
+	if (len == 0 || (options->command == COMMAND_STOP &&
+	                 strlen(options->command_argument) > STOP_NAME_MAX)) {
 		printf("epmd: Name too long!\n");
 		return 1;
 	}

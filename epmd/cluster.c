@@ -238,8 +238,8 @@ int cluster_read(const struct options *options, struct cluster *cluster, char *e
                  size_t error_size)
 {
 	static int (*const readers[])(const struct judge *) = {
-	    read_source, read_target, read_names_shown, read_peername, read_basenames, read_dist,
-	    read_join,
+	    read_source,    read_target, read_names_shown, read_peername,
+	    read_basenames, read_dist,   read_join,
 	};
 	const struct judge judge = {options, cluster, error, error_size};
 

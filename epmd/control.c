@@ -24,7 +24,8 @@ __attribute__((format(printf, 2, 3))) static void add(struct conn_reply *reply, 
 	int len = vsnprintf((char *)room, LINE_MAX_SIZE, format, values);
 	va_end(values);
 	if (len > 0)
-		conn_reply_added(reply, (size_t)len < LINE_MAX_SIZE ? (size_t)len : LINE_MAX_SIZE - 1);
+		conn_reply_added(reply,
+		                 (size_t)len < LINE_MAX_SIZE ? (size_t)len : LINE_MAX_SIZE - 1);
 }
 
 /* --- -peers ----------------------------------------------------------------------------- */
@@ -59,7 +60,8 @@ static void add_row(void *arg, const struct peer_node *node)
 	if (node->peer->pod)
 		add(table->reply, "    pod %s\n", node->peer->pod);
 	if (!node->port)
-		add(table->reply, "    no port: %s\n", node->reason[0] ? node->reason : "not asked yet");
+		add(table->reply, "    no port: %s\n",
+		    node->reason[0] ? node->reason : "not asked yet");
 	else if (outcome != PAIR_JOINED && reason[0])
 		add(table->reply, "    %s\n", reason);
 }
@@ -103,14 +105,12 @@ static void run_join_off(const struct control *control, struct conn_reply *reply
 
 /* --- all ---------------------------------------------------------------------------------- */
 
-void control_run(const struct control *control, struct wire_bytes command,
-                 struct conn_reply *reply)
+void control_run(const struct control *control, struct wire_bytes command, struct conn_reply *reply)
 {
 	static const struct {
 		const char *text;
 		void (*run)(const struct control *control, struct conn_reply *reply);
-	} commands[] = {
-	    {"peers", run_peers}, {"join on", run_join_on}, {"join off", run_join_off}};
+	} commands[] = {{"peers", run_peers}, {"join on", run_join_on}, {"join off", run_join_off}};
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strlen(commands[i].text) != command.len ||

@@ -27,7 +27,7 @@
 struct daemon {
 	const struct options *options;
 	struct cluster cluster;
-	char *kubeconfig; /* under -daemon: its path from / */
+	char *kubeconfig;               /* under -daemon: its path from / */
 	char setting_error[ERROR_SIZE]; /* under -daemon: what is wrong with a setting */
 	struct event_base *base;
 	struct event *terminate;
@@ -291,9 +291,8 @@ static int set_up(struct daemon *daemon, const struct listener_set *set)
 		return -1;
 	daemon->terminate = watch_signal(daemon, SIGTERM);
 	daemon->interrupt = watch_signal(daemon, SIGINT);
-	daemon->server =
-	    server_new(daemon->base, daemon->options, set, daemon->cluster.names_shown,
-	               &daemon->control);
+	daemon->server = server_new(daemon->base, daemon->options, set, daemon->cluster.names_shown,
+	                            &daemon->control);
 	return daemon->terminate && daemon->interrupt && daemon->server ? 0 : -1;
 }
 

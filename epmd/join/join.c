@@ -86,8 +86,7 @@ static void on_connected(void *arg, const struct remote *remote, bool connected)
 {
 	const struct member *member = arg;
 
-	target_set_connected(remote->target,
-	                     connected || is_joined_by_any(member->join, remote));
+	target_set_connected(remote->target, connected || is_joined_by_any(member->join, remote));
 }
 
 static void add_member(struct join *join, const struct local_registration *registration)
@@ -248,8 +247,7 @@ enum pair_outcome join_outcome(const struct join *join, const char *name, const 
 	enum pair_outcome outcome = PAIR_UNTRIED;
 
 	*reason = join->on ? "no local node to join it with" : "joining is off";
-	for (const struct member *member = join->members; member && remote;
-	     member = member->next) {
+	for (const struct member *member = join->members; member && remote; member = member->next) {
 		outcome = mesh_outcome(member->mesh, remote, reason);
 		if (!local_is_ready(member->local))
 			*reason = local_reason(member->local);
@@ -295,7 +293,8 @@ struct join *join_new(struct event_base *base, struct registry *registry, struct
 		join_free(join);
 		return NULL;
 	}
-	join->watcher = (struct registry_watcher){.local_changed = on_registry_changed, .arg = join};
+	join->watcher =
+	    (struct registry_watcher){.local_changed = on_registry_changed, .arg = join};
 	registry_watch(registry, &join->watcher);
 	peers_watch(peers, &peers_events);
 	join_switch(join, cluster->join != JOIN_OFF);

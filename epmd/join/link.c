@@ -271,8 +271,7 @@ static void on_looked(void *arg, const struct look_result *result)
 
 	link->look = NULL;
 	if (result->outcome != LOOK_NODE) {
-		end(link,
-		    result->outcome == LOOK_NOT_ALLOWED ? LINK_NOT_ALLOWED : LINK_UNREACHABLE,
+		end(link, result->outcome == LOOK_NOT_ALLOWED ? LINK_NOT_ALLOWED : LINK_UNREACHABLE,
 		    result->error ? result->error : "it does not let us in");
 		return;
 	}
@@ -294,8 +293,8 @@ struct link *link_start(struct event_base *base, const struct link_settings *set
 	link->events = *events;
 	link->our_challenge = chance_below(UINT32_MAX);
 	link->our_name = strdup(settings->our_name);
-	link->pid = (struct dist_pid){
-	    .node = link->our_name, .id = PID_ID, .creation = settings->creation};
+	link->pid =
+	    (struct dist_pid){.node = link->our_name, .id = PID_ID, .creation = settings->creation};
 	link->cookie = malloc(settings->cookie_len + 1);
 	link->deadline = evtimer_new(base, on_deadline, link);
 	if (link->our_name && link->cookie && link->deadline) {
@@ -336,8 +335,8 @@ static struct call *new_call(struct link *link, unsigned timeout_ms, link_answer
 	if (!call)
 		return NULL;
 	link->pid.serial = (link->pid.serial + 1) & SERIAL_MAX;
-	*call = (struct call){
-	    .link = link, .serial = link->pid.serial, .answer = answer, .arg = arg};
+	*call =
+	    (struct call){.link = link, .serial = link->pid.serial, .answer = answer, .arg = arg};
 	call->deadline = evtimer_new(link->base, on_call_deadline, call);
 	if (call->deadline && event_add(call->deadline, &timeout) == 0) {
 		DL_APPEND(link->calls, call);

@@ -200,8 +200,7 @@ static void on_answer(void *arg, struct etf_reader *answer)
 {
 	struct local *local = arg;
 	/* A node that boots may not run rex yet: then nobody answers. */
-	enum heeded heeded =
-	    answer ? questions[local->question].heed(local, answer) : ASK_AGAIN;
+	enum heeded heeded = answer ? questions[local->question].heed(local, answer) : ASK_AGAIN;
 
 	if (heeded == GIVE_UP) {
 		link_free(local->link);

@@ -68,6 +68,17 @@ static bool heed_status(struct look *look, struct wire_bytes body)
 	return true;
 }
 
+/* What is shown to people later.  NAME may have come with a NUL inside. */
+static bool is_presentable(const char *name, size_t len)
+{
+	struct nodename halves;
+
+	for (const char *p = name; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7F)
+			return false;
+	return strlen(name) == len && nodename_split(name, &halves);
+}
+
 static bool heed_challenge(struct look *look, struct wire_bytes body)
 {
 	struct dist_challenge challenge;
@@ -79,6 +90,10 @@ static bool heed_challenge(struct look *look, struct wire_bytes body)
 	}
 	memcpy(look->result.name, challenge.name.at, challenge.name.len);
 	look->result.name[challenge.name.len] = '\0';
+	if (!is_presentable(look->result.name, challenge.name.len)) {
+		finish(look, LOOK_NO_NODE, "what answers gives a name that is none");
+		return false;
+	}
 	look->result.flags = challenge.flags;
 	look->result.challenge = challenge.challenge;
 	look->result.creation = challenge.creation;
@@ -143,7 +158,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 static int send_name(struct look *look, const char *our_name, uint32_t creation)
 {
 	uint8_t frame[DIST_FRAME_MAX];
-	size_t len = dist_send_name_encode(our_name, DIST_FLAGS_OURS, creation, frame, sizeof(frame));
+	size_t len =
+	    dist_send_name_encode(our_name, DIST_FLAGS_OURS, creation, frame, sizeof(frame));
 
 	return len > 0 ? bufferevent_write(look->stream, frame, len) : -1;
 }

@@ -9,6 +9,7 @@
 
 #include "discovery/chance.h"
 #include "discovery/clock.h"
+#include "epmd/join/connections.h"
 #include "epmd/join/mesh.h"
 #include "epmd/join/verdict.h"
 #include "epmd/log.h"
@@ -157,8 +158,7 @@ static void goes_down(struct mate *mate)
 	char why[VERDICT_SIZE];
 
 	/* An answer may be older than what is known. */
-	if (mate->pair.outcome != PAIR_JOINED ||
-	    mate->pair.up_since_ms >= mate->mesh->polled_ms)
+	if (mate->pair.outcome != PAIR_JOINED || mate->pair.up_since_ms >= mate->mesh->polled_ms)
 		return;
 	bool unstable = pair_down(&mate->pair, now, DOWN_WAIT_MS + spread_ms(mate->mesh),
 	                          chance_below(UINT32_MAX));
@@ -334,10 +334,9 @@ void mesh_looked(struct mesh *mesh, struct remote *remote)
 		return;
 	mate->doing = IDLE;
 	enum pair_outcome verdict = verdict_of_look(local_facts(mesh->local), remote, why);
-	struct pair_next next =
-	    pair_looked(&mate->pair, verdict,
-	                remote->seen.outcome == LOOK_NODE ? remote->seen.creation : 0,
-	                clock_now_ms(), chance_below(UINT32_MAX));
+	struct pair_next next = pair_looked(
+	    &mate->pair, verdict, remote->seen.outcome == LOOK_NODE ? remote->seen.creation : 0,
+	    clock_now_ms(), chance_below(UINT32_MAX));
 	if (verdict != PAIR_UNTRIED && mate->pair.outcome == verdict)
 		stays(mate, LOG_LEVEL_WARNING, why);
 	if (next.healed) {
@@ -369,55 +368,28 @@ static void poll_in(struct mesh *mesh, uint64_t ms)
 	event_add(mesh->poll_timer, &delay);
 }
 
-/* A number for the term that READER stands at: what two answers show by the same
- * bytes is the same connection (FNV-1a). */
-static uint64_t fingerprint(struct etf_reader *reader)
+static void mark(void *arg, struct wire_bytes name, uint64_t connection)
 {
-	const uint8_t *at = reader->wire.at;
-	uint64_t hash = UINT64_C(14695981039346656037);
+	struct mesh *mesh = arg;
+	struct mate *mate = find_mate(mesh, name.at, name.len);
 
-	if (!etf_skip(reader))
-		return 0;
-	for (; at < reader->wire.at; at++)
-		hash = (hash ^ *at) * UINT64_C(1099511628211);
-	return hash ? hash : 1;
-}
-
-/* Reads {Node, Controller}. */
-static void mark(struct mesh *mesh, struct etf_reader *answer)
-{
-	struct etf_token pair = etf_next(answer), name = etf_next(answer);
-	struct mate *mate = NULL;
-
-	if (pair.kind != ETF_TUPLE || pair.arity != 2 || name.kind != ETF_ATOM) {
-		answer->bad = true;
-		return;
-	}
-	uint64_t connection = fingerprint(answer);
-	mate = find_mate(mesh, name.text.at, name.text.len);
 	if (mate && mate->remote) {
 		mate->connected = true;
 		mate->seen_connection = connection;
 	}
 }
 
-/* Marks those of the list ANSWER.  False when it is none. */
 static bool mark_connected(struct mesh *mesh, struct etf_reader *answer)
 {
-	struct etf_token list = etf_next(answer);
-
 	for (struct mate *mate = mesh->mates; mate; mate = mate->hh.next)
 		mate->connected = false;
-	for (uint32_t i = 0; list.kind == ETF_LIST && i < list.arity && !answer->bad; i++)
-		mark(mesh, answer);
-	return !answer->bad && (list.kind == ETF_LIST || list.kind == ETF_NIL);
+	return answer && connections_each(answer, mark, mesh);
 }
 
 /* A link that fell and came back between two answers is another connection. */
 static void heed_connection(struct mate *mate)
 {
-	if (mate->connected && mate->connection &&
-	    mate->connection != mate->seen_connection)
+	if (mate->connected && mate->connection && mate->connection != mate->seen_connection)
 		goes_down(mate);
 	if (mate->connected) {
 		goes_up(mate);
@@ -427,12 +399,12 @@ static void heed_connection(struct mate *mate)
 	}
 }
 
-static void on_nodes(void *arg, struct etf_reader *answer)
+static void on_connections(void *arg, struct etf_reader *answer)
 {
 	struct mesh *mesh = arg;
 
 	mesh->polling = false;
-	if (!answer || !mark_connected(mesh, answer)) {
+	if (!mark_connected(mesh, answer)) {
 		local_give_up_link(mesh->local, "it does not say whom it is connected with");
 		return;
 	}
@@ -442,11 +414,8 @@ static void on_nodes(void *arg, struct etf_reader *answer)
 	poll_in(mesh, is_restless(mesh) ? POLL_BUSY_MS : POLL_REST_MS);
 }
 
-/* Not nodes(connected): this names the connections too (erlang:system_info/1), so
- * that none that is made again goes unseen. */
 static void on_poll(evutil_socket_t fd, short what, void *arg)
 {
-	static const struct dist_call call = {"erlang", "system_info", {"dist_ctrl"}};
 	struct mesh *mesh = arg;
 
 	(void)fd;
@@ -455,8 +424,8 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
 		return;
 	mesh->polling = true;
 	mesh->polled_ms = clock_now_ms();
-	if (local_call(mesh->local, &call, POLL_TIMEOUT_MS, on_nodes, mesh) < 0)
-		on_nodes(mesh, NULL);
+	if (local_call(mesh->local, &connections_call, POLL_TIMEOUT_MS, on_connections, mesh) < 0)
+		on_connections(mesh, NULL);
 }
 
 /* --- the peers ---------------------------------------------------------------------------------- */

@@ -100,8 +100,7 @@ struct pair_next pair_looked(struct pair *pair, enum pair_outcome verdict, uint3
 		absolve(pair);
 		pair->outcome = PAIR_UNTRIED;
 	}
-	next.healed =
-	    pair->cut_off && (pair->creation == 0 || creation == pair->creation);
+	next.healed = pair->cut_off && (pair->creation == 0 || creation == pair->creation);
 	pair->creation = creation;
 	pair->cut_off = false;
 	pair->failed_looks = 0;

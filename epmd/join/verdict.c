@@ -57,10 +57,11 @@ static enum pair_outcome judge_releases(const struct local_facts *facts, uint64_
 		           "more than two releases may be apart, or the older one crashes",
 		           to, ours);
 	if (from == 0 && OLDEST_SUPPORTED + RELEASES_APART_MAX < ours)
-		return say(PAIR_OLDER, why,
-		           "older release: it does not show which one, so whether it may meet OTP %u "
-		           "is for its own epmd to judge, and to dial",
-		           ours);
+		return say(
+		    PAIR_OLDER, why,
+		    "older release: it does not show which one, so whether it may meet OTP %u "
+		    "is for its own epmd to judge, and to dial",
+		    ours);
 	return PAIR_UNTRIED;
 }
 
@@ -111,8 +112,9 @@ enum pair_outcome verdict_of_look(const struct local_facts *facts, const struct 
 		return say(PAIR_NO_NODE, why, "no node: %s, port %u: %s", remote->address,
 		           remote->port, error);
 	case LOOK_TLS:
-		return say(PAIR_TLS, why, "tls: it speaks TLS (-proto_dist inet_tls), which epmd "
-		                          "cannot join");
+		return say(PAIR_TLS, why,
+		           "tls: it speaks TLS (-proto_dist inet_tls), which epmd "
+		           "cannot join");
 	case LOOK_NOT_ALLOWED:
 		return say(PAIR_NOT_ALLOWED, why,
 		           "not allowed: it lets in only those that it was told of by "

@@ -36,6 +36,8 @@ CASES = {
     "an HTTP server": (lambda name: b"HTTP/1.1 400 Bad Request\r\n\r\n", "no node", "no Erlang node"),
     "garbage in a frame": (lambda name: frame(b"zzzz"), "no node", "no Erlang node"),
     "an old challenge": (lambda name: OK + frame(b"n\0\5" + bytes(8) + name.encode()), "no node", "OTP 23"),
+    "a name that would break the line": (lambda name: OK + challenge("a\n\x1b[2J@b"), "no node", "a name that is none"),
+    "a name without host": (lambda name: OK + challenge("sample"), "no node", "a name that is none"),
     "a cut challenge": (lambda name: OK + frame(b"N\0\0"), "no node", "OTP 23"),
     "hangs up": (lambda name: b"", "no node", "hangs up"),
     "silence": (lambda name: None, "unreachable", "silence"),
