@@ -1,7 +1,11 @@
 """epmd and the node that it links to, which is a scripted one here: what it asks, what it makes of the
 answers, and what a node that misbehaves does to it."""
 
+import os
+import pathlib
+import shutil
 import struct
+import tempfile
 
 import pytest
 
@@ -227,3 +231,36 @@ def test_a_link_that_was_made_again_between_two_questions_fell(scene, peer):
               f"fall {number}")
         one.wait_called("erlang:system_info", len(one.node.called("erlang:system_info")) + 2)
     one.daemon.wait_log(f"not joined with {name} .*unstable: the link fell 3 times in a row")
+
+
+# --- whose nodes and whose eyes ------------------------------------------------------------------------
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def nobodys_epmd(epmd_binary):
+    """Our epmd as a program that another user runs."""
+    if not shutil.which("setpriv"):
+        pytest.skip("no setpriv (util-linux) here")
+    with tempfile.TemporaryDirectory(prefix="kepmd-nobody-") as folder:
+        os.chmod(folder, 0o755)
+        shutil.copy(epmd_binary, f"{folder}/epmd-itself")
+        script = pathlib.Path(folder, "epmd")
+        script.write_text("#!/bin/sh\n"
+                          f"exec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups {folder}/epmd-itself \"$@\"\n")
+        script.chmod(0o755)
+        yield str(script)
+
+
+def test_a_node_of_another_user_is_left_alone_and_nobody_looks_into_us(
+        network, sample_api, nobodys_epmd, tmp_path, closing):
+    pod = account_pod(network, sample_api, tmp_path / "account")
+    daemon = closing.enter_context(discovering(nobodys_epmd, pod, sample_api, env={"RELEASE_COOKIE": "lab"}))
+    node = closing.enter_context(LocalNode(pod, f"sample@{pod.ip}"))
+    closing.enter_context(daemon.register("sample", node.port))
+    daemon.wait_log("it is run by another user than epmd")
+    assert node.links == 0
+    # A process that is not dumpable is shown as root's, whoever runs it (proc(5)).
+    assert os.stat(f"/proc/{daemon.process.pid}/environ").st_uid == 0
+    assert f"Uid:\t{NOBODY}" in pathlib.Path(f"/proc/{daemon.process.pid}/status").read_text()
