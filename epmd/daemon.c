@@ -98,35 +98,52 @@ static enum listener_result open_port(const struct options *options, struct list
 
 /* --- the log ----------------------------------------------------------------------------- */
 
-/* Where and how much to log.  Returns 0, or -1 with ERROR. */
-static int set_log(const struct options *options, char *error, size_t error_size)
+static int set_log_level(const struct options *options, char *error, size_t error_size)
 {
-	const char *where = options->settings[SETTING_LOG];
-	const char *level_text = options->settings[SETTING_LOG_LEVEL];
+	const char *text = options->settings[SETTING_LOG_LEVEL];
 	enum log_level level = options->debug             ? LOG_LEVEL_DEBUG
 	                       : wants_discovery(options) ? LOG_LEVEL_INFO
 	                                                  : LOG_LEVEL_WARNING;
+	bool good = !text || log_level_parse(text, &level);
 
-	if (level_text && !log_level_parse(level_text, &level)) {
-		snprintf(error, error_size, "%s=%s is wrong: give error, warning, info or debug",
-		         options_setting_variable(SETTING_LOG_LEVEL), level_text);
-		return -1;
-	}
 	log_set_level(level);
-	if (!where || strcmp(where, "stderr") == 0) {
-		/* The daemon's own stderr is given up. */
-		if (options->daemon)
-			log_open_daemon();
-	} else if (strcmp(where, "syslog") == 0) {
+	if (good)
+		return 0;
+	snprintf(error, error_size, "%s=%s is wrong: give error, warning, info or debug",
+	         options_setting_variable(SETTING_LOG_LEVEL), text);
+	return -1;
+}
+
+static int set_log_target(const struct options *options, char *error, size_t error_size)
+{
+	const char *where = options->settings[SETTING_LOG];
+	int result = 0;
+
+	/* The daemon's own stderr is given up. */
+	if (options->daemon)
+		log_open_daemon();
+	if (!where || strcmp(where, "stderr") == 0)
+		return 0;
+	if (strcmp(where, "syslog") == 0) {
 		log_open_syslog();
 	} else if (log_open_file(where) < 0) {
 		snprintf(error, error_size,
 		         "%s=%s cannot be opened: %s: give stderr, syslog or a path that can be "
 		         "written",
 		         options_setting_variable(SETTING_LOG), where, strerror(errno));
-		return -1;
+		result = -1;
 	}
-	return 0;
+	return result;
+}
+
+/* Where and how much to log.  Returns 0, or -1 with ERROR; what can be used of the two
+ * settings is used all the same. */
+static int set_log(const struct options *options, char *error, size_t error_size)
+{
+	int target = set_log_target(options, error, error_size);
+	int level = set_log_level(options, error, error_size);
+
+	return target < 0 || level < 0 ? -1 : 0;
 }
 
 static void warn_unknown(void *arg, const char *variable, const char *like)
@@ -149,12 +166,9 @@ static int read_settings(struct daemon *daemon)
 	char *error = daemon->setting_error;
 
 	error[0] = '\0';
-	if (set_log(options, error, ERROR_SIZE) < 0) {
-		if (options->daemon)
-			log_open_daemon();
-	} else if (cluster_read(options, &daemon->cluster, error, ERROR_SIZE) == 0) {
+	if (set_log(options, error, ERROR_SIZE) == 0 &&
+	    cluster_read(options, &daemon->cluster, error, ERROR_SIZE) == 0)
 		return 0;
-	}
 	if (options->daemon)
 		return 0;
 	fprintf(stderr, "epmd: %s\n", error);

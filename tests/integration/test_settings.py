@@ -90,20 +90,33 @@ def daemon_pid(port):
     return None
 
 
+@pytest.fixture
+def daemon_end():
+    """`daemon_end(port)`: the daemon there ends with the test."""
+    pids = []
+    yield lambda port: pids.append(until(lambda: daemon_pid(port), 5, "the daemon"))
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
+
+
 @pytest.mark.parametrize("env", [{"ERL_EPMD_DISCOVERY": "k8s"}, KUBERNETES,
                                  {**KUBERNETES, "ERL_EPMD_KUBECONFIG": "/nonexistent"}],
                          ids=["unknown source", "no way in", "no kubeconfig"])
-def test_under_daemon_a_wrong_setting_does_not_keep_nodes_from_booting(epmd_binary, tmp_path, env):
+def test_under_daemon_a_wrong_setting_does_not_keep_nodes_from_booting(epmd_binary, tmp_path, daemon_end, env):
     port, log = free_port(), tmp_path / "log"
     started = run(epmd_binary, {**env, "ERL_EPMD_LOG": str(log)}, "-daemon", port=port)
-    pid = daemon_pid(port)
-    try:
-        assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
-        names = run(epmd_binary, {}, "-names", port=port)
-        assert names.stdout == f"epmd: up and running on port {port} with data:\n"
-        until(lambda: "discovery is off: " in log.read_text(), 5, "the line that says why")
-    finally:
-        os.kill(pid, signal.SIGTERM)
+    daemon_end(port)
+    assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
+    names = run(epmd_binary, {}, "-names", port=port)
+    assert names.stdout == f"epmd: up and running on port {port} with data:\n"
+    until(lambda: "discovery is off: " in log.read_text(), 5, "the line that says why")
+
+
+def test_a_good_log_is_used_although_the_log_level_is_wrong(epmd_binary, tmp_path, daemon_end):
+    port, log = free_port(), tmp_path / "log"
+    run(epmd_binary, {"ERL_EPMD_LOG": str(log), "ERL_EPMD_LOG_LEVEL": "loud"}, "-daemon", port=port)
+    daemon_end(port)
+    until(lambda: "ERL_EPMD_LOG_LEVEL=loud" in log.read_text(), 5, "the line that says why")
 
 
 def test_a_misspelt_setting_is_warned_of(epmd_binary, epmd):
