@@ -172,6 +172,16 @@ static void stop(struct source *source)
 	free(source);
 }
 
+static int check(const struct source_settings *settings, char *error, size_t error_size)
+{
+	struct kube_access *access = kube_access_open(settings->kubeconfig, NULL, error, error_size);
+
+	if (!access)
+		return -1;
+	kube_access_free(access);
+	return 0;
+}
+
 static struct source *start(struct event_base *base, const struct source_settings *settings,
                             const struct source_events *events, char *error, size_t error_size)
 {
@@ -200,4 +210,5 @@ failed:
 	return NULL;
 }
 
-const struct source_ops kubernetes_source = {.name = "kubernetes", .start = start, .stop = stop};
+const struct source_ops kubernetes_source = {
+    .name = "kubernetes", .check = check, .start = start, .stop = stop};

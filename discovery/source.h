@@ -36,9 +36,11 @@ struct source;
 /* A kind of source.  START returns NULL and writes one clear sentence to ERROR
  * (of ERROR_SIZE bytes) when the settings cannot work; a service that merely is
  * not there yet is no error.  No peer is told from within START.  STOP frees
- * everything and tells nothing more. */
+ * everything and tells nothing more.  CHECK says beforehand, without a loop, what
+ * START would say of the way in: 0, or -1 with ERROR. */
 struct source_ops {
 	const char *name;
+	int (*check)(const struct source_settings *settings, char *error, size_t error_size);
 	struct source *(*start)(struct event_base *base, const struct source_settings *settings,
 	                        const struct source_events *events, char *error, size_t error_size);
 	void (*stop)(struct source *source);

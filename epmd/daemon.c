@@ -158,21 +158,33 @@ static void warn_unknown(void *arg, const char *variable, const char *like)
 
 /* --- settings ------------------------------------------------------------------------------ */
 
+static int judge_settings(struct daemon *daemon, char *error)
+{
+	struct cluster *cluster = &daemon->cluster;
+
+	if (set_log(daemon->options, error, ERROR_SIZE) < 0 ||
+	    cluster_read(daemon->options, cluster, error, ERROR_SIZE) < 0)
+		return -1;
+	if (!cluster->source ||
+	    cluster->source->check(&cluster->source_settings, error, ERROR_SIZE) == 0)
+		return 0;
+	cluster_clear(cluster);
+	return -1;
+}
+
 /* A wrong setting ends a foreground start.  Under -daemon it must not keep erl from
- * booting: the daemon then serves as stock would, and says why. */
+ * booting: the daemon then serves as stock would, and logs why; it is said here too,
+ * because nobody may read that log. */
 static int read_settings(struct daemon *daemon)
 {
-	const struct options *options = daemon->options;
+	bool goes_on = daemon->options->daemon;
 	char *error = daemon->setting_error;
 
 	error[0] = '\0';
-	if (set_log(options, error, ERROR_SIZE) == 0 &&
-	    cluster_read(options, &daemon->cluster, error, ERROR_SIZE) == 0)
+	if (judge_settings(daemon, error) == 0)
 		return 0;
-	if (options->daemon)
-		return 0;
-	fprintf(stderr, "epmd: %s\n", error);
-	return -1;
+	fprintf(stderr, "epmd: %s%s\n", goes_on ? "discovery is off: " : "", error);
+	return goes_on ? 0 : -1;
 }
 
 /* A relative path is meant from the folder that we were started in, also for what is opened
@@ -260,9 +272,13 @@ static int start_discovery(struct daemon *daemon)
 		start_joining(daemon);
 		return 0;
 	}
+	if (!daemon->options->daemon) {
+		fprintf(stderr, "epmd: %s\n", error);
+		return -1;
+	}
 	log_error("discovery is off: %s", error);
 	snprintf(daemon->setting_error, sizeof(daemon->setting_error), "%s", error);
-	return daemon->options->daemon ? 0 : -1;
+	return 0;
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
