@@ -146,14 +146,22 @@ static int set_log(const struct options *options, char *error, size_t error_size
 	return target < 0 || level < 0 ? -1 : 0;
 }
 
-static void warn_unknown(void *arg, const char *variable, const char *like)
+/* ARG is the stream to say it on, or NULL for the log. */
+static void say_unknown(void *arg, const char *variable, const char *like)
 {
-	(void)arg;
+	char line[256];
+
 	if (like)
-		log_warning("%s is no setting that epmd knows: did you mean %s?", variable, like);
+		snprintf(line, sizeof(line), "%s is no setting that epmd knows: did you mean %s?",
+		         variable, like);
 	else
-		log_warning("%s is no setting that epmd knows: unset it (epmd -h lists them)",
-		            variable);
+		snprintf(line, sizeof(line),
+		         "%s is no setting that epmd knows: unset it (epmd -h lists them)",
+		         variable);
+	if (arg)
+		fprintf(arg, "epmd: %s\n", line);
+	else
+		log_warning("%s", line);
 }
 
 /* --- settings ------------------------------------------------------------------------------ */
@@ -183,6 +191,8 @@ static int read_settings(struct daemon *daemon)
 	error[0] = '\0';
 	if (judge_settings(daemon, error) == 0)
 		return 0;
+	/* A name misspelt may be why. */
+	options_each_unknown(say_unknown, stderr);
 	fprintf(stderr, "epmd: %s%s\n", goes_on ? "discovery is off: " : "", error);
 	return goes_on ? 0 : -1;
 }
@@ -359,7 +369,7 @@ static int serve(struct daemon *daemon, struct listener_set *set)
 		log_error("discovery is off: %s", daemon->setting_error);
 		daemon->control.off_because = daemon->setting_error;
 	}
-	options_each_unknown(warn_unknown, NULL);
+	options_each_unknown(say_unknown, NULL);
 	if (start_discovery(daemon) < 0)
 		return 1;
 	if (daemon->options->systemd && service_notify("READY=1") < 0)

@@ -128,6 +128,14 @@ def test_a_misspelt_setting_is_warned_of(epmd_binary, epmd):
     assert not any("SERVICE_HOST" in line or "4369_TCP" in line for line in ours.log_lines())
 
 
+def test_a_misspelt_setting_is_named_beside_one_that_is_wrong(epmd_binary):
+    ended = run(epmd_binary, {"ERL_EPMD_DISCOVERY": "kubernetes", "ERL_EPMD_SELECTR": "app=x"})
+    assert ended.returncode == 1
+    hint, wrong = ended.stderr.splitlines()
+    assert hint == "epmd: ERL_EPMD_SELECTR is no setting that epmd knows: did you mean ERL_EPMD_SELECTOR?"
+    assert wrong.startswith("epmd: ERL_EPMD_DISCOVERY=kubernetes needs to know")
+
+
 def test_no_discovery_no_more_than_stock(epmd_binary, epmd):
     """One thread; the standard streams, the listeners and the event loop's own descriptors."""
     ours = epmd(epmd_binary)
