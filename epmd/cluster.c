@@ -259,3 +259,20 @@ void cluster_clear(struct cluster *cluster)
 	free(cluster->basenames);
 	*cluster = (struct cluster){0};
 }
+
+const char *cluster_idle_setting(const struct options *options)
+{
+	/* Not those that others may have set, or that mean something without peers. */
+	static const enum setting about_peers[] = {
+	    SETTING_SELECTOR,    SETTING_SERVICE,    SETTING_NAMESPACE,  SETTING_BASENAME,
+	    SETTING_HOST_MODE,   SETTING_DIST,       SETTING_JOIN,       SETTING_JOIN_WHEN,
+	    SETTING_COOKIE_FILE, SETTING_HOSTS_FILE, SETTING_KUBECONFIG,
+	};
+
+	if (options->settings[SETTING_DISCOVERY])
+		return NULL;
+	for (size_t i = 0; i < sizeof(about_peers) / sizeof(about_peers[0]); i++)
+		if (options->settings[about_peers[i]])
+			return options_setting_variable(about_peers[i]);
+	return NULL;
+}

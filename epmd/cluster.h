@@ -46,4 +46,8 @@ int cluster_read(const struct options *options, struct cluster *cluster, char *e
                  size_t error_size);
 void cluster_clear(struct cluster *cluster);
 
+/* The variable of a setting that is about peers although nobody said where these are
+ * found (a source of "none" says so), or NULL. */
+const char *cluster_idle_setting(const struct options *options);
+
 #endif

@@ -197,6 +197,18 @@ static int read_settings(struct daemon *daemon)
 	return goes_on ? 0 : -1;
 }
 
+/* Of those that are not wrong but do not do what they are there for. */
+static void warn_of_settings(const struct options *options)
+{
+	const char *idle = cluster_idle_setting(options);
+
+	options_each_unknown(say_unknown, NULL);
+	if (idle)
+		log_warning("%s is set, but ERL_EPMD_DISCOVERY is not: nothing is discovered: set "
+		            "ERL_EPMD_DISCOVERY=kubernetes",
+		            idle);
+}
+
 /* A relative path is meant from the folder that we were started in, also for what is opened
  * when that is not ours any more. */
 static void keep_paths(struct daemon *daemon)
@@ -369,7 +381,7 @@ static int serve(struct daemon *daemon, struct listener_set *set)
 		log_error("discovery is off: %s", daemon->setting_error);
 		daemon->control.off_because = daemon->setting_error;
 	}
-	options_each_unknown(say_unknown, NULL);
+	warn_of_settings(daemon->options);
 	if (start_discovery(daemon) < 0)
 		return 1;
 	if (daemon->options->systemd && service_notify("READY=1") < 0)

@@ -136,6 +136,13 @@ def test_a_misspelt_setting_is_named_beside_one_that_is_wrong(epmd_binary):
     assert wrong.startswith("epmd: ERL_EPMD_DISCOVERY=kubernetes needs to know")
 
 
+def test_settings_for_peers_without_discovery_are_warned_of(epmd_binary, epmd):
+    ours = epmd(epmd_binary, env={"ERL_EPMD_SELECTOR": "app=sample", "ERL_EPMD_BASENAME": "sample"})
+    ours.wait_log("ERL_EPMD_SELECTOR is set, but ERL_EPMD_DISCOVERY is not: nothing is discovered: "
+                  "set ERL_EPMD_DISCOVERY=kubernetes")
+    assert len(ours.log_lines()) == 1
+
+
 def test_no_discovery_no_more_than_stock(epmd_binary, epmd):
     """One thread; the standard streams, the listeners and the event loop's own descriptors."""
     ours = epmd(epmd_binary)

@@ -209,6 +209,23 @@ static void peers_are_named_by_mode(void **state)
 	assert_non_null(strstr(why, "StatefulSet"));
 }
 
+static void settings_for_peers_are_idle_without_a_source(void **state)
+{
+	struct options options = good_options();
+
+	(void)state;
+	assert_null(cluster_idle_setting(&options));
+	options.settings[SETTING_DISCOVERY] = "none";
+	assert_null(cluster_idle_setting(&options));
+	options.settings[SETTING_DISCOVERY] = NULL;
+	assert_string_equal(cluster_idle_setting(&options), "ERL_EPMD_SELECTOR");
+	options.settings[SETTING_SELECTOR] = NULL;
+	assert_null(cluster_idle_setting(&options));
+	/* Others may have set this one, and it means nothing by itself. */
+	options.settings[SETTING_CLUSTER_DOMAIN] = "cluster.local";
+	assert_null(cluster_idle_setting(&options));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +237,7 @@ int main(void)
 	    cmocka_unit_test(a_word_like_NAME_means_nothing_without_a_release),
 	    cmocka_unit_test(a_release_name_that_cannot_be_used_is_said),
 	    cmocka_unit_test(peers_are_named_by_mode),
+	    cmocka_unit_test(settings_for_peers_are_idle_without_a_source),
 	};
 
 	/* A developer's own environment must not decide. */
