@@ -49,7 +49,7 @@ static const struct {
                             "API access (default: service account, then $KUBECONFIG)"},
     [SETTING_LOG] = {PREFIX "LOG", "-log", "WHERE", "stderr, syslog or a file"},
     [SETTING_LOG_LEVEL] = {PREFIX "LOG_LEVEL", "-log_level", "LEVEL",
-                           "error, warning, info (default) or debug"},
+                           "error, warning, info (default with discovery, else warning), debug"},
 };
 
 /* Read by OTP or by us, without a row above. */
