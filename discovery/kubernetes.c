@@ -76,11 +76,6 @@ static int each_word(struct source *source, const char *list, word_fn *fn, const
 	return result;
 }
 
-static bool is_blank(const char *list)
-{
-	return list[strspn(list, SEPARATORS)] == '\0';
-}
-
 static int add_watch(struct source *source, const char *namespace_, const char *selector,
                      const char *service, char *error, size_t error_size)
 {
@@ -125,16 +120,7 @@ static int add_watches(struct source *source, const struct source_settings *sett
 		return -1;
 	if (source->n_watches > 0)
 		return 0;
-	if (is_blank(namespaces))
-		snprintf(error, error_size,
-		         "ERL_EPMD_NAMESPACE=%s names no namespace: give at least one, or unset it "
-		         "for the pod's own",
-		         namespaces);
-	else
-		snprintf(error, error_size,
-		         "ERL_EPMD_SERVICE=%s names no Service: give at least one, or "
-		         "ERL_EPMD_SELECTOR",
-		         settings->services);
+	snprintf(error, error_size, "no namespace, or no Service, is named");
 	return -1;
 }
 

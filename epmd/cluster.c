@@ -6,9 +6,13 @@
 #include <string.h>
 
 #include "cluster.h"
+#include "discovery/kube_label.h"
 #include "proto/nodename.h"
 
 #define DEFAULT_DOMAIN "cluster.local"
+
+/* Between the words of a list. */
+#define SEPARATORS ", "
 
 /* The longest name of a Service's port (Kubernetes API, ServicePort.name: a DNS
  * label). */
@@ -59,6 +63,44 @@ static int read_source(const struct judge *judge)
 	return 0;
 }
 
+/* The words of setting WHICH, if it is there, must each be able to name what is
+ * looked for. */
+static int check_names(const struct judge *judge, enum setting which, const char *if_none,
+                       const char *if_wrong)
+{
+	const char *word = setting(judge, which);
+	size_t n = 0;
+
+	if (!word)
+		return 0;
+	for (; *(word += strspn(word, SEPARATORS)); n++) {
+		size_t len = strcspn(word, SEPARATORS);
+		if (!kube_dns_label_ok(word, len))
+			return wrong(judge, which, if_wrong);
+		word += len;
+	}
+	return n > 0 ? 0 : wrong(judge, which, if_none);
+}
+
+static int check_target(const struct judge *judge)
+{
+	const char *selector = setting(judge, SETTING_SELECTOR);
+
+	if (selector && !kube_selector_ok(selector))
+		return wrong(judge, SETTING_SELECTOR,
+		             "cannot be a label selector: give key=value, key!=value, key in "
+		             "(a,b), key or !key, separated by commas");
+	if (check_names(judge, SETTING_SERVICE,
+	                "names no Service: give at least one, or ERL_EPMD_SELECTOR",
+	                "cannot name Services: give their names, of a-z, 0-9 and -, separated by "
+	                "commas (their namespaces go into ERL_EPMD_NAMESPACE)") < 0)
+		return -1;
+	return check_names(judge, SETTING_NAMESPACE,
+	                   "names no namespace: give at least one, or unset it for the pod's own",
+	                   "cannot name namespaces: give their names, of a-z, 0-9 and -, separated "
+	                   "by commas");
+}
+
 static int read_target(const struct judge *judge)
 {
 	struct source_settings *settings = &judge->cluster->source_settings;
@@ -77,7 +119,7 @@ static int read_target(const struct judge *judge)
 		             "needs to know the Services whose endpoints are peers: set "
 		             "ERL_EPMD_SELECTOR to their labels (app=sample) or ERL_EPMD_SERVICE "
 		             "to their name");
-	return 0;
+	return check_target(judge);
 }
 
 static int read_names_shown(const struct judge *judge)
@@ -105,6 +147,20 @@ static const char *release_node(void)
 	return name && *name ? name : NULL;
 }
 
+static int check_domain(const struct judge *judge)
+{
+	const char *domain = setting(judge, SETTING_CLUSTER_DOMAIN);
+	/* A word that others use too, so only where it is used. */
+	bool others = domain && domain == getenv("CLUSTER_DOMAIN") &&
+	              judge->cluster->peername.mode == HOST_MODE_IP;
+
+	if (!judge->cluster->source || !domain || others || kube_domain_ok(domain, strlen(domain)))
+		return 0;
+	return wrong(judge, SETTING_CLUSTER_DOMAIN,
+	             "is no DNS domain: give one such as cluster.local, without a dot at either end "
+	             "(CLUSTER_DOMAIN counts too)");
+}
+
 static int read_peername(const struct judge *judge)
 {
 	struct peername_rule *rule = &judge->cluster->peername;
@@ -118,7 +174,7 @@ static int read_peername(const struct judge *judge)
 		return wrong(judge, SETTING_HOST_MODE, "is wrong: give ip, dns or hostname");
 	if (!mode && node && nodename_split(node, &halves))
 		rule->mode = peername_mode_of(halves.host, rule->domain);
-	return 0;
+	return check_domain(judge);
 }
 
 /* Cuts the comma separated LIST (changed) into BASENAMES; false when one of them
@@ -127,7 +183,7 @@ static bool cut_basenames(char *list, char **basenames)
 {
 	char *name;
 
-	while ((name = strsep(&list, ", "))) {
+	while ((name = strsep(&list, SEPARATORS))) {
 		if (!*name)
 			continue;
 		if (!nodename_alive_ok(name))

@@ -120,6 +120,118 @@ static void basenames_and_ports(void **state)
 	cluster_clear(&cluster);
 }
 
+/* --- what is looked for ---------------------------------------------------------------- */
+
+static const char long_label[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+/* A value of a setting, beside good ones, and whether it can be. */
+static const struct {
+	enum setting setting;
+	const char *value;
+	bool good;
+} values[] = {
+    {SETTING_SELECTOR, "app", true},
+    {SETTING_SELECTOR, "!app", true},
+    {SETTING_SELECTOR, "app=sample", true},
+    {SETTING_SELECTOR, "app==sample", true},
+    {SETTING_SELECTOR, "app!=sample", true},
+    {SETTING_SELECTOR, "app=", true},
+    {SETTING_SELECTOR, "tier>1,tier<9", true},
+    {SETTING_SELECTOR, "app.kubernetes.io/name=Sample_1.0,tier", true},
+    {SETTING_SELECTOR, "app in (a,b), ! old , tier notin ( x )\n", true},
+    {SETTING_SELECTOR, " app = sample ", true},
+    {SETTING_SELECTOR, "in=a,notin=b", true},
+    {SETTING_SELECTOR, "app in (a,)", true},
+    {SETTING_SELECTOR, "app in(a)", true},
+    {SETTING_SELECTOR, " ", false},
+    {SETTING_SELECTOR, "app=sample web", false},
+    {SETTING_SELECTOR, "my app=sample", false},
+    {SETTING_SELECTOR, "app: sample", false},
+    {SETTING_SELECTOR, "{app: sample}", false},
+    {SETTING_SELECTOR, "app=\"sample\"", false},
+    {SETTING_SELECTOR, "app=a;tier=b", false},
+    {SETTING_SELECTOR, "app=a&limit=1", false},
+    {SETTING_SELECTOR, "app=-a", false},
+    {SETTING_SELECTOR, "app=a,", false},
+    {SETTING_SELECTOR, ",app=a", false},
+    {SETTING_SELECTOR, "=a", false},
+    {SETTING_SELECTOR, "!", false},
+    {SETTING_SELECTOR, "!app=a", false},
+    {SETTING_SELECTOR, "app=a=b", false},
+    {SETTING_SELECTOR, "a/b/c=d", false},
+    {SETTING_SELECTOR, "/b=d", false},
+    {SETTING_SELECTOR, "a/=d", false},
+    {SETTING_SELECTOR, "app in a", false},
+    {SETTING_SELECTOR, "app in ()", false},
+    {SETTING_SELECTOR, "app in (a b)", false},
+    {SETTING_SELECTOR, "app in (a", false},
+    {SETTING_SELECTOR, "app within (a)", false},
+    {SETTING_SELECTOR, long_label, false},
+    {SETTING_SERVICE, "sample", true},
+    {SETTING_SERVICE, "a-1, b,c", true},
+    {SETTING_SERVICE, long_label + 1, true},
+    {SETTING_SERVICE, long_label, false},
+    {SETTING_SERVICE, "Sample", false},
+    {SETTING_SERVICE, "my_app", false},
+    {SETTING_SERVICE, "sample.prod", false},
+    {SETTING_SERVICE, "good,-bad", false},
+    {SETTING_SERVICE, "bad-", false},
+    {SETTING_SERVICE, ", ,", false},
+    {SETTING_NAMESPACE, "prod,stage", true},
+    {SETTING_NAMESPACE, "prod/stage", false},
+    {SETTING_NAMESPACE, "*", false},
+    {SETTING_NAMESPACE, ",", false},
+    {SETTING_CLUSTER_DOMAIN, "cluster.local", true},
+    {SETTING_CLUSTER_DOMAIN, "Example-1", true},
+    {SETTING_CLUSTER_DOMAIN, "..", false},
+    {SETTING_CLUSTER_DOMAIN, "cluster.local.", false},
+    {SETTING_CLUSTER_DOMAIN, ".cluster.local", false},
+    {SETTING_CLUSTER_DOMAIN, "cluster_local", false},
+};
+
+static void what_cannot_be_looked_for_is_named(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		struct options options = good_options();
+		struct cluster cluster;
+		char error[512] = "";
+		if (values[i].setting == SETTING_SERVICE)
+			options.settings[SETTING_SELECTOR] = NULL;
+		options.settings[values[i].setting] = values[i].value;
+		bool good = cluster_read(&options, &cluster, error, sizeof(error)) == 0;
+		if (good != values[i].good)
+			fail_msg("\"%s\" was %s: %s", values[i].value, good ? "taken" : "refused",
+			         error);
+		if (!good && !strstr(error, options_setting_variable(values[i].setting)))
+			fail_msg("\"%s\" names no setting", error);
+		cluster_clear(&cluster);
+		/* Without discovery nothing of it matters. */
+		options.settings[SETTING_DISCOVERY] = NULL;
+		read_good(&options, &cluster);
+		cluster_clear(&cluster);
+	}
+}
+
+static void a_domain_of_others_counts_where_it_is_used(void **state)
+{
+	struct options options = good_options();
+	struct cluster cluster;
+	char error[512];
+
+	(void)state;
+	setenv("CLUSTER_DOMAIN", "https://example.com", 1);
+	options.settings[SETTING_CLUSTER_DOMAIN] = getenv("CLUSTER_DOMAIN");
+	read_good(&options, &cluster);
+	cluster_clear(&cluster);
+	options.settings[SETTING_HOST_MODE] = "dns";
+	assert_int_equal(cluster_read(&options, &cluster, error, sizeof(error)), -1);
+	assert_non_null(strstr(error, "https://example.com is no DNS domain"));
+	unsetenv("CLUSTER_DOMAIN");
+}
+
+/* --- names ------------------------------------------------------------------------------ */
+
 static const struct {
 	const char *variable;
 	const char *value;
@@ -233,6 +345,8 @@ int main(void)
 	    cmocka_unit_test(selector_and_service_exclude_each_other),
 	    cmocka_unit_test(defaults),
 	    cmocka_unit_test(basenames_and_ports),
+	    cmocka_unit_test(what_cannot_be_looked_for_is_named),
+	    cmocka_unit_test(a_domain_of_others_counts_where_it_is_used),
 	    cmocka_unit_test(a_release_says_the_basename_and_the_mode),
 	    cmocka_unit_test(a_word_like_NAME_means_nothing_without_a_release),
 	    cmocka_unit_test(a_release_name_that_cannot_be_used_is_said),
