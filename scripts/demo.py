@@ -1,4 +1,4 @@
-"""What scripts/demo shows: three pods, a node in each, and who sees whom.
+"""What scripts/demo shows: pods with an Erlang node in each, which join by themselves.
 
 Every step waits for what it announces and fails if that does not come.
 """
@@ -21,99 +21,102 @@ def say(text):
     print(f"[{time.monotonic() - STARTED:5.1f} s] {text}", flush=True)
 
 
-def show(node, title):
-    """Print what `epmd -names` says in the node's pod."""
-    say(f"{title}: epmd -names in {node.pod.name} ({node.pod.ip})")
-    for line in node.names_output().splitlines():
-        print(f"            {line}")
+def show(text):
+    for line in text.splitlines():
+        print(f"            {line}", flush=True)
 
 
 class Node:
     """A pod with a stock Erlang node that has started our epmd by itself."""
 
     def __init__(self, network, name, binary, erl, api, folder):
+        self.api, self.binary = api, binary
         secrets = api.service_account_dir(folder / f"{name}-account")
         self.pod = network.pod(name, files={"/var/run/secrets/kubernetes.io/serviceaccount": secrets})
-        self.binary = binary
         env = {"ERL_EPMD_DISCOVERY": "kubernetes", "ERL_EPMD_SELECTOR": f"app={SERVICE}",
                "ERL_EPMD_LOG": folder / f"{name}.log", **api.env()}
         self.beam = Beam(self.pod, erl=erl, env=env)
         self.beam.wait_started()
+        api.add_pod(SERVICE, self.pod.ip)
+        say(f"{name}: erl -name {self.beam.name} is up, and an endpoint of the Service")
 
-    @property
-    def full_name(self):
-        return f"sample@{self.pod.ip}"
+    def leave(self):
+        self.api.remove_pod(SERVICE, self.pod.ip)
+        self.beam.stop()
 
-    def names_output(self):
-        return self.pod.run([self.binary, "-names"], check=True).stdout
+    def epmd(self, *args):
+        return self.pod.run([self.binary, *args], check=True).stdout
 
-    def sees(self):
-        """{full name: port} of the discovered nodes that this pod's epmd lists."""
-        words = [line.split() for line in self.names_output().splitlines()]
-        return {w[1]: w[4] for w in words if w[0] == "name" and "@" in w[1]}
+    def peers(self):
+        """{full name: state} of what `epmd -peers` lists."""
+        rows = [line.split() for line in self.epmd("-peers").splitlines()[1:-1] if not line.startswith(" ")]
+        return {row[0]: row[-1] for row in rows}
 
-    def own_port(self):
-        words = [line.split() for line in self.names_output().splitlines()]
-        return next(w[4] for w in words if w[:2] == ["name", "sample"])
+    def show_epmd(self, flag):
+        say(f"{self.pod.name}: epmd {flag}")
+        show(self.epmd(flag))
 
 
-def await_mesh(nodes, timeout=10):
-    """Wait until each node's epmd lists all the others, with the ports that they really have."""
+def await_joined(nodes, timeout=10):
+    """Wait until the nodes() of each are all the others, and its epmd knows it."""
+    begun = time.monotonic()
     for node in nodes:
-        wanted = {other.full_name: other.own_port() for other in nodes if other is not node}
-        until(lambda node=node, wanted=wanted: node.sees() == wanted, timeout,
-              f"the epmd of {node.pod.name} to list {wanted}")
+        others = {other.beam.name for other in nodes} - {node.beam.name}
+        node.beam.wait_nodes(others, timeout)
+        until(lambda node=node, others=others: node.peers() == dict.fromkeys(others, "joined"), timeout,
+              f"epmd -peers in {node.pod.name} to list {others} as joined")
+    return time.monotonic() - begun
+
+
+def show_nodes(nodes):
+    for node in nodes:
+        say(f"{node.pod.name}: nodes() -> {node.beam.eval('lists:sort(nodes()).')}")
+
+
+def outage(api, nodes):
+    restarted = nodes[-1]
+    say(f"the API server goes away for three seconds; {restarted.pod.name}'s node is killed and starts again ...")
+    api.stop_listening()
+    api.drop_connections()
+    restarted.beam.kill()
+    restarted.beam.start()
+    restarted.beam.wait_started()
+    say(f"... it is joined again {await_joined(nodes):.2f} s after it was up ...")
+    time.sleep(3)
+    await_joined(nodes)
+    say("... and nobody was forgotten")
+    api.listen_again()
 
 
 def run(binary, network, folder):
     erl = otp_with_epmd(binary, folder / "otp")
-    say("a stock Erlang/OTP whose erts-*/bin/epmd is ours; nothing else of it is changed")
+    say("a stock Erlang/OTP whose erts-*/bin/epmd is ours; no library, no line of application code")
     with Standin(where=network.host) as api:
         api.set_pods(SERVICE, [], labels={"app": SERVICE})
         say(f"a stand-in API server at {api.url}, with the Service \"{SERVICE}\" (app={SERVICE})")
 
-        nodes = []
-        for name in ("pod-a", "pod-b"):
-            node = Node(network, name, binary, erl, api, folder)
-            api.add_pod(SERVICE, node.pod.ip)
-            nodes.append(node)
-            say(f"{name}: erl -name {node.full_name} is up, and an endpoint of the Service")
-        await_mesh(nodes)
-        show(nodes[0], "each epmd lists the other's node, with its true port")
+        nodes = [Node(network, name, binary, erl, api, folder) for name in ("pod-a", "pod-b")]
+        say(f"they are joined {await_joined(nodes):.2f} s later")
+        show_nodes(nodes)
 
-        third = Node(network, "pod-c", binary, erl, api, folder)
-        begun = time.monotonic()
-        api.add_pod(SERVICE, third.pod.ip)
-        nodes.append(third)
-        await_mesh(nodes)
-        say(f"pod-c has joined; everybody lists it {time.monotonic() - begun:.2f} s after its endpoint came")
-        show(nodes[0], "now")
+        nodes.append(Node(network, "pod-c", binary, erl, api, folder))
+        say(f"everybody is joined with it {await_joined(nodes):.2f} s later")
+        show_nodes(nodes)
+        nodes[0].show_epmd("-peers")
+        nodes[0].show_epmd("-names")
 
-        pong = nodes[0].beam.eval(f"net_adm:ping('{third.full_name}').")
-        say(f"pod-a: net_adm:ping('{third.full_name}') -> {pong}")
-        if pong != "pong":
-            raise SystemExit("the nodes do not reach each other")
-
-        say("the API server goes away for three seconds ...")
-        api.stop_listening()
-        api.drop_connections()
-        time.sleep(3)
-        await_mesh(nodes)
-        say("... and nobody was forgotten")
-        api.listen_again()
+        outage(api, nodes)
+        show_nodes(nodes)
 
         begun = time.monotonic()
-        api.remove_pod(SERVICE, third.pod.ip)
-        third.beam.stop()
-        nodes.remove(third)
-        await_mesh(nodes, timeout=40)
-        say(f"pod-c's endpoint is gone: it left the lists after {time.monotonic() - begun:.2f} s")
-        show(nodes[0], "at the end")
+        nodes.pop().leave()
+        await_joined(nodes, timeout=40)
+        say(f"pod-c is gone, and from the lists {time.monotonic() - begun:.2f} s later")
+        show_nodes(nodes)
+        nodes[0].show_epmd("-peers")
 
-        log = (folder / "pod-a.log").read_text().splitlines()
-        say("what the epmd of pod-a logged:")
-        for line in log:
-            print(f"            {line}")
+        say("pod-a: what epmd logged")
+        show((folder / "pod-a.log").read_text())
         for node in nodes:
             node.beam.stop()
 
