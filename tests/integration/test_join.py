@@ -29,6 +29,13 @@ def test_the_cookie_is_not_to_be_had_from_epmd(member):
     assert "a-secret-of-theirs" not in a.log_text() + a.epmd("-peers").stdout
 
 
+def test_epmd_may_have_a_cookie_of_its_own(member):
+    a, b = [member(extra_args=["-setcookie", f"kepmd@10.1.0.{n}", f"for-epmd-{n}"]) for n in (2, 3)]
+    assert [one.pod.ip for one in (a, b)] == ["10.1.0.2", "10.1.0.3"]
+    await_mesh([a, b])
+    assert a.beam.eval(f"auth:get_cookie('kepmd@{a.pod.ip}').") == "'for-epmd-2'"
+
+
 def test_five_nodes_join_a_newcomer_at_once(member):
     members = [member() for _ in range(4)]
     await_mesh(members)
