@@ -530,8 +530,12 @@ void mesh_free(struct mesh *mesh)
 
 	if (!mesh)
 		return;
-	HASH_ITER (hh, mesh->mates, mate, next)
+	HASH_ITER (hh, mesh->mates, mate, next) {
+		/* Nobody will tell of it any more. */
+		if (mate->remote && mate->pair.outcome == PAIR_JOINED)
+			mesh->connected(mesh->arg, mate->remote, false);
 		free_mate(mate);
+	}
 	if (mesh->due_timer)
 		event_free(mesh->due_timer);
 	if (mesh->poll_timer)
@@ -559,6 +563,8 @@ void mesh_stop(struct mesh *mesh)
 	event_del(mesh->due_timer);
 	event_del(mesh->poll_timer);
 	HASH_ITER (hh, mesh->mates, mate, next) {
+		if (mate->doing != IDLE)
+			pair_interrupted(&mate->pair, clock_now_ms());
 		mate->doing = IDLE;
 		if (!mate->remote)
 			free_mate(mate);

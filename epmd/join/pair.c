@@ -139,6 +139,12 @@ void pair_dial_failed(struct pair *pair, enum pair_outcome why, bool greater, ui
 	pair->due_ms = now_ms + (wait < PAIR_LOOK_REFUSED_MS ? wait : PAIR_LOOK_REFUSED_MS);
 }
 
+void pair_interrupted(struct pair *pair, uint64_t now_ms)
+{
+	if (pair->outcome != PAIR_JOINED)
+		pair->due_ms = now_ms;
+}
+
 void pair_forgive(struct pair *pair, uint64_t now_ms)
 {
 	if (!pair->held || pair->outcome == PAIR_JOINED)

@@ -102,6 +102,9 @@ struct pair_next pair_looked(struct pair *pair, enum pair_outcome verdict, uint3
 void pair_dial_failed(struct pair *pair, enum pair_outcome why, bool greater, uint64_t now_ms,
                       uint32_t chance);
 
+/* A look or dial that was under way will not end: look again. */
+void pair_interrupted(struct pair *pair, uint64_t now_ms);
+
 /* The breaker closes early, held falls are forgotten, and a look is due: the trouble was this node's own link
  * to another peer, and that one answers again. */
 void pair_forgive(struct pair *pair, uint64_t now_ms);

@@ -64,6 +64,27 @@ def test_joining_can_be_switched_at_run_time(member):
     assert a.beam.nodes() == {b.name}
 
 
+def test_with_joining_off_a_port_that_changes_is_noticed_all_the_same(member):
+    """While a node is connected its port is not asked for; whoever leaves it alone must ask again."""
+    a, b = member(), member()
+    a.wait_peer(b, "joined")
+    a.epmd("-join", "off")
+    b.beam.kill()
+    b.beam.start()
+    b.beam.wait_started()
+
+    def ports_of_b():
+        names = [member.epmd("-names").stdout for member in (a, b)]
+        return (re.search(rf"name {re.escape(b.name)} at port (\d+)", names[0]),
+                re.search(r"name sample at port (\d+)", names[1]))
+
+    def agree():
+        here, there = ports_of_b()
+        return here and there and here[1] == there[1]
+
+    until(agree, 40, "the new port", every=0.2)
+
+
 def test_applications_come_first(member):
     a = member()
     a.beam.wait_started()

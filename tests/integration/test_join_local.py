@@ -233,6 +233,15 @@ def test_a_link_that_was_made_again_between_two_questions_fell(scene, peer):
     one.daemon.wait_log(f"not joined with {name} .*unstable: the link fell 3 times in a row")
 
 
+def test_a_dial_that_is_cut_short_with_the_link_is_begun_again(scene, peer):
+    peer()
+    one = scene(answers={"net_kernel:connect_node": None})
+    one.wait_called("net_kernel:connect_node")
+    one.node.hang_up()
+    one.wait_linked(2)
+    one.wait_called("net_kernel:connect_node", 2)
+
+
 # --- whose nodes and whose eyes ------------------------------------------------------------------------
 
 NOBODY = 65534

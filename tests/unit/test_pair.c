@@ -264,6 +264,18 @@ static void failing_dials_come_ever_more_rarely(void **state)
 	assert_int_equal(pair.failed_dials, 0);
 }
 
+static void what_was_interrupted_is_begun_again(void **state)
+{
+	(void)state;
+	assert_true(look(PAIR_UNTRIED, FIRST));
+	assert_int_equal(pair.due_ms, PAIR_NEVER);
+	pair_interrupted(&pair, now);
+	assert_int_equal(pair.due_ms, now);
+	pair_up(&pair, now);
+	pair_interrupted(&pair, now);
+	assert_int_equal(pair.due_ms, PAIR_NEVER);
+}
+
 static void what_comes_late_does_not_undo_a_link(void **state)
 {
 	(void)state;
@@ -306,6 +318,7 @@ int main(void)
 	    TEST(a_refused_cookie_is_tried_again_late),
 	    TEST(two_that_dial_each_other_in_vain_meet_no_more),
 	    TEST(failing_dials_come_ever_more_rarely),
+	    TEST(what_was_interrupted_is_begun_again),
 	    TEST(what_comes_late_does_not_undo_a_link),
 	    TEST(every_outcome_has_a_word),
 	};
