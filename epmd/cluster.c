@@ -283,7 +283,7 @@ static int read_join(const struct judge *judge)
 	if (moment < 0)
 		return wrong(judge, SETTING_JOIN_WHEN, "is wrong: give started or registered");
 	judge->cluster->join = (enum join_mode)found;
-	judge->cluster->join_demanded = mode != NULL;
+	judge->cluster->join_demanded = mode && found == JOIN_ON;
 	judge->cluster->join_when_registered = moment == 1;
 	judge->cluster->cookie_file = setting(judge, SETTING_COOKIE_FILE);
 	judge->cluster->hosts_file = setting(judge, SETTING_HOSTS_FILE);

@@ -4,13 +4,23 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control.h"
 #include "join/join.h"
+#include "join/owner.h"
 #include "peers.h"
 #include "proto/nodename.h"
 
 #define LINE_MAX_SIZE (NODENAME_SIZE + 1024)
+
+/* What a peer calls itself must not reach a terminal's controls, nor forge a row. */
+static void mask_controls(uint8_t *line, size_t len)
+{
+	for (size_t i = 0; i + 1 < len; i++)
+		if (line[i] < ' ' || line[i] == 0x7F)
+			line[i] = '?';
+}
 
 __attribute__((format(printf, 2, 3))) static void add(struct conn_reply *reply, const char *format,
                                                       ...)
@@ -23,9 +33,11 @@ __attribute__((format(printf, 2, 3))) static void add(struct conn_reply *reply, 
 	va_start(values, format);
 	int len = vsnprintf((char *)room, LINE_MAX_SIZE, format, values);
 	va_end(values);
-	if (len > 0)
-		conn_reply_added(reply,
-		                 (size_t)len < LINE_MAX_SIZE ? (size_t)len : LINE_MAX_SIZE - 1);
+	if (len <= 0)
+		return;
+	size_t added = (size_t)len < LINE_MAX_SIZE ? (size_t)len : LINE_MAX_SIZE - 1;
+	mask_controls(room, added);
+	conn_reply_added(reply, added);
 }
 
 /* --- -peers ----------------------------------------------------------------------------- */
@@ -105,18 +117,33 @@ static void run_join_off(const struct control *control, struct conn_reply *reply
 
 /* --- all ---------------------------------------------------------------------------------- */
 
-void control_run(const struct control *control, struct wire_bytes command, struct conn_reply *reply)
+static bool is_trusted(int fd)
+{
+	struct owner owner;
+
+	return owner_find(fd, &owner) && (owner.uid == 0 || owner.uid == geteuid());
+}
+
+void control_run(const struct control *control, struct wire_bytes command, int fd,
+                 struct conn_reply *reply)
 {
 	static const struct {
 		const char *text;
 		void (*run)(const struct control *control, struct conn_reply *reply);
-	} commands[] = {{"peers", run_peers}, {"join on", run_join_on}, {"join off", run_join_off}};
+		bool changes;
+	} commands[] = {{"peers", run_peers, false},
+	                {"join on", run_join_on, true},
+	                {"join off", run_join_off, true}};
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strlen(commands[i].text) != command.len ||
 		    memcmp(commands[i].text, command.at, command.len) != 0)
 			continue;
-		commands[i].run(control, reply);
+		if (commands[i].changes && !is_trusted(fd))
+			add(reply, "%cthat is for root and for the user who runs this epmd\n",
+			    CONTROL_FAILED);
+		else
+			commands[i].run(control, reply);
 		return;
 	}
 	add(reply, "%cthis epmd does not know that command: is the running one older?\n",

@@ -23,8 +23,10 @@ struct control {
 #define CONTROL_OK '0'
 #define CONTROL_FAILED '1'
 
-/* Runs COMMAND ("peers", "join on", "join off") and answers into REPLY. */
-void control_run(const struct control *control, struct wire_bytes command,
+/* Runs COMMAND ("peers", "join on", "join off") and answers into REPLY.  FD: the
+ * connection that it came over; what changes something is done for our own user and
+ * for root only. */
+void control_run(const struct control *control, struct wire_bytes command, int fd,
                  struct conn_reply *reply);
 
 #endif

@@ -27,7 +27,8 @@
 struct daemon {
 	const struct options *options;
 	struct cluster cluster;
-	char *kubeconfig;               /* under -daemon: its path from / */
+	char *paths[3];
+	    /* kubeconfig, cookie file, hosts file, made absolute */ /* under -daemon: its path from / */
 	char setting_error[ERROR_SIZE]; /* under -daemon: what is wrong with a setting */
 	struct event_base *base;
 	struct event *terminate;
@@ -213,12 +214,22 @@ static void warn_of_settings(const struct options *options)
  * when that is not ours any more. */
 static void keep_paths(struct daemon *daemon)
 {
-	struct source_settings *settings = &daemon->cluster.source_settings;
+	struct cluster *cluster = &daemon->cluster;
+	const char **const kept[] = {&cluster->source_settings.kubeconfig, &cluster->cookie_file,
+	                             &cluster->hosts_file};
 
-	daemon->kubeconfig = settings->kubeconfig ? abspath(settings->kubeconfig) : NULL;
-	if (daemon->kubeconfig)
-		settings->kubeconfig = daemon->kubeconfig;
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+		daemon->paths[i] = *kept[i] ? abspath(*kept[i]) : NULL;
+		if (daemon->paths[i])
+			*kept[i] = daemon->paths[i];
+	}
 	abspath_variable("KUBECONFIG");
+}
+
+static void free_paths(struct daemon *daemon)
+{
+	for (size_t i = 0; i < sizeof(daemon->paths) / sizeof(daemon->paths[0]); i++)
+		free(daemon->paths[i]);
 }
 
 /* --- discovery ------------------------------------------------------------------------------ */
@@ -365,7 +376,7 @@ static void tear_down(struct daemon *daemon)
 	if (daemon->base)
 		event_base_free(daemon->base);
 	cluster_clear(&daemon->cluster);
-	free(daemon->kubeconfig);
+	free_paths(daemon);
 }
 
 static int serve(struct daemon *daemon, struct listener_set *set)
@@ -411,7 +422,7 @@ int daemon_run(const struct options *options)
 		fprintf(stderr, "epmd: cannot go into the background: %s\n", strerror(errno));
 		listener_close(&set);
 		cluster_clear(&daemon.cluster);
-		free(daemon.kubeconfig);
+		free_paths(&daemon);
 		return 1;
 	}
 	raise_descriptor_limit();

@@ -233,7 +233,7 @@ static void handle_control(const struct request_context *context, struct conn *c
 		log_warning("%s: -peers and -join are for this host only", conn_text(conn));
 		return;
 	}
-	control_run(context->control, request->name, reply);
+	control_run(context->control, request->name, conn_fd(conn), reply);
 	reply->after = CONN_CLOSE;
 }
 

@@ -27,9 +27,8 @@ struct file_rule {
 /* A Secret's volume is 0644 unless its pod says otherwise, and who can read it is settled
  * by whom the pod runs.  So what was named outright may be read by others; written by
  * them it is not to be believed. */
-static const struct file_rule given_file = {
-    "ERL_EPMD_COOKIE_FILE=", true, 0022,
-    "others than its owner can write it: chmod go-w it"};
+static const struct file_rule given_file = {"ERL_EPMD_COOKIE_FILE=", true, 0022,
+                                            "others than its owner can write it: chmod go-w it"};
 /* As a release's start script reads it. */
 static const struct file_rule release_file = {"", false, 0, NULL};
 /* As a node reads it. */

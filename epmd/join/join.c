@@ -9,12 +9,19 @@
 #include <utlist.h>
 
 #include "discovery/chance.h"
+#include "discovery/clock.h"
 #include "epmd/join/join.h"
 #include "epmd/join/local.h"
 #include "epmd/join/mesh.h"
 #include "epmd/join/remote.h"
 #include "epmd/log.h"
 #include "epmd/target.h"
+
+/* No host has so many Erlang nodes that shall all join; what registers more is no such
+ * node, and must not cost the others anything. */
+#define MEMBERS_MAX 64
+/* The registry is read at most so often. */
+#define READ_AGAIN_MS 20
 
 /* OTP, "Distribution Protocol": creations below 4 are those of old nodes. */
 #define CREATION_MIN 4
@@ -39,6 +46,9 @@ struct join {
 	struct member *members;
 	struct event *registry_changed;
 	struct registry_watcher watcher;
+	uint64_t read_ms;
+	size_t n_members;
+	bool too_many; /* was said */
 	bool on;
 };
 
@@ -47,6 +57,7 @@ struct join {
 static void free_member(struct member *member)
 {
 	DL_DELETE(member->join->members, member);
+	member->join->n_members--;
 	mesh_free(member->mesh);
 	local_free(member->local);
 	free(member);
@@ -99,6 +110,7 @@ static void add_member(struct join *join, const struct local_registration *regis
 		member->join = join;
 		member->registered = true;
 		DL_APPEND(join->members, member);
+		join->n_members++;
 		member->local = local_new(&join->local_settings, registration, &events);
 		if (member->local)
 			member->mesh =
@@ -150,8 +162,14 @@ static void on_local(void *arg, const struct local_view *view)
 	struct member *member = find_member(join, &registration);
 	if (member)
 		member->registered = true;
-	else
+	else if (join->n_members < MEMBERS_MAX)
 		add_member(join, &registration);
+	else if (!join->too_many)
+		log_warning(
+		    "%s: more than %d local nodes: not joining the peers of this one and of "
+		    "others (set ERL_EPMD_BASENAME to the names that shall)",
+		    registration.alive, MEMBERS_MAX);
+	join->too_many = join->n_members >= MEMBERS_MAX;
 }
 
 static void read_registry(evutil_socket_t fd, short what, void *arg)
@@ -161,6 +179,7 @@ static void read_registry(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	join->read_ms = clock_now_ms();
 	DL_FOREACH (join->members, member)
 		member->registered = false;
 	if (join->on)
@@ -174,8 +193,11 @@ static void read_registry(evutil_socket_t fd, short what, void *arg)
 static void on_registry_changed(void *arg)
 {
 	const struct join *join = arg;
+	uint64_t since = clock_now_ms() - join->read_ms;
+	const struct timeval delay = clock_delay(since < READ_AGAIN_MS ? READ_AGAIN_MS - since : 0);
 
-	event_active(join->registry_changed, EV_TIMEOUT, 1);
+	if (!evtimer_pending(join->registry_changed, NULL))
+		event_add(join->registry_changed, &delay);
 }
 
 /* --- peers' nodes --------------------------------------------------------------------------- */
@@ -224,7 +246,7 @@ static void on_node_gone(void *arg, const struct peer_node *node)
 
 /* --- life ----------------------------------------------------------------------------------- */
 
-void join_switch(struct join *join, bool on)
+static void switch_to(struct join *join, bool on)
 {
 	if (join->on == on)
 		return;
@@ -234,6 +256,12 @@ void join_switch(struct join *join, bool on)
 	if (on)
 		prctl(PR_SET_DUMPABLE, 0);
 	read_registry(-1, 0, join);
+}
+
+void join_switch(struct join *join, bool on)
+{
+	join->local_settings.demanded |= on;
+	switch_to(join, on);
 }
 
 bool join_is_on(const struct join *join)
@@ -297,7 +325,7 @@ struct join *join_new(struct event_base *base, struct registry *registry, struct
 	    (struct registry_watcher){.local_changed = on_registry_changed, .arg = join};
 	registry_watch(registry, &join->watcher);
 	peers_watch(peers, &peers_events);
-	join_switch(join, cluster->join != JOIN_OFF);
+	switch_to(join, cluster->join != JOIN_OFF);
 	return join;
 }
 

@@ -23,7 +23,8 @@ struct join *join_new(struct event_base *base, struct registry *registry, struct
                       const struct cluster *cluster);
 void join_free(struct join *join);
 
-/* At run time: off leaves every node alone, links to local nodes included. */
+/* At run time: off leaves every node alone, links to local nodes included; on is as good
+ * as ERL_EPMD_JOIN=on. */
 void join_switch(struct join *join, bool on);
 bool join_is_on(const struct join *join);
 

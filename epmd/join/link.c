@@ -41,6 +41,7 @@ struct link {
 	struct bufferevent *stream;
 	struct event *deadline; /* of the second half */
 	struct call *calls;
+	uint64_t replied_ms; /* when our digest went out */
 	bool up;
 	bool busy; /* within one of our callbacks */
 	bool over; /* free it when that is done */
@@ -179,7 +180,9 @@ static bool heed_message(struct link *link, const uint8_t *body, size_t len)
 		end(link, LINK_LOST, "it sends what is no message of the protocol");
 		return false;
 	}
-	if (kind == DIST_MESSAGE_TICK)
+	struct evbuffer *out = bufferevent_get_output(link->stream);
+	/* What still waits to be sent is as good as a tick. */
+	if (kind == DIST_MESSAGE_TICK && evbuffer_get_length(out) == 0)
 		bufferevent_write(link->stream, tick, dist_tick_encode(tick, sizeof(tick)));
 	else if (kind == DIST_MESSAGE_ANSWER)
 		deliver(link, &answer);
@@ -250,6 +253,8 @@ static void on_event(struct bufferevent *stream, short what, void *arg)
 	(void)what;
 	if (link->up)
 		end(link, LINK_LOST, "it closed the connection");
+	else if (clock_now_ms() - link->replied_ms > LINK_REFUSAL_MS)
+		end(link, LINK_UNREACHABLE, "it gave the handshake up");
 	else
 		end(link, LINK_REFUSED, "it hung up on our digest");
 }
@@ -276,6 +281,11 @@ static void on_looked(void *arg, const struct look_result *result)
 		return;
 	}
 	link->stream = look_take(look);
+	if (!link->events.trusted(link->events.arg, bufferevent_getfd(link->stream), result)) {
+		end(link, LINK_DISTRUSTED, "what listens there is not run by who registered");
+		return;
+	}
+	link->replied_ms = clock_now_ms();
 	bufferevent_setcb(link->stream, on_read, NULL, on_event, link);
 	if (send_reply(link, result->challenge) < 0 || event_add(link->deadline, &timeout) < 0 ||
 	    bufferevent_enable(link->stream, EV_READ | EV_WRITE) < 0)

@@ -8,9 +8,11 @@
  * Rules: OTP, "Distribution Protocol" (handshake, REG_SEND); the form of a call and
  * its answer is ei_rpc's (erl_interface, "ei_connect"). */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "epmd/join/look.h"
 #include "epmd/sockaddr.h"
 #include "proto/dist_msg.h"
 
@@ -23,9 +25,13 @@ struct link;
 #define LINK_CALL_MS 20000
 /* A longer message ends the connection. */
 #define LINK_MESSAGE_MAX (8u << 20)
+/* A hang-up so soon after our digest means the cookie; later, the node's own patience
+ * with the handshake has ended. */
+#define LINK_REFUSAL_MS 4000
 
 enum link_end {
 	LINK_UNREACHABLE, /* no connection, or no handshake in time */
+	LINK_DISTRUSTED,
 	LINK_REFUSED,     /* hung up on our digest, or its own was wrong: the cookie */
 	LINK_NOT_ALLOWED,
 	LINK_LOST /* it had been up, or broke the protocol */
@@ -41,6 +47,10 @@ struct link_settings {
 };
 
 struct link_events {
+	/* Before our digest goes out: is what is connected at FD, and shows these flags
+	 * under this name, the node that is meant?  A digest is for nobody else: he could
+	 * hand it on as his own. */
+	bool (*trusted)(void *arg, int fd, const struct look_result *seen);
 	void (*up)(void *arg);
 	/* The link is over, and gone after this call.  ERROR: a phrase. */
 	void (*ended)(void *arg, enum link_end why, const char *error);

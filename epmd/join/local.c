@@ -30,8 +30,17 @@
 /* Between attempts at a node that cannot be linked to. */
 #define RETRY_FIRST_MS 500
 #define RETRY_MAX_MS 30000
-/* A refused cookie is a line in the node's log: not every half minute. */
+/* A refused cookie is a line in the node's log: not every half minute.  The first time
+ * it may have been something else. */
+#define RETRY_REFUSED_FIRST_MS 120000
 #define RETRY_REFUSED_MS 3600000
+/* So many questions without an answer, and the link is given up. */
+#define UNANSWERED_MAX 15
+/* A boot that takes long is asked after less often. */
+#define ASKED_OFTEN 200
+#define ASK_RARELY_MS 1000
+/* A link that lived for so long was a good one. */
+#define GOOD_LINK_MS 60000
 
 struct local {
 	const struct local_settings *settings;
@@ -44,6 +53,10 @@ struct local {
 	struct event *timer; /* what it is for: on_timer */
 	void (*on_timer)(struct local *local);
 	unsigned failures;
+	unsigned refusals;
+	unsigned asked; /* the question at hand */
+	unsigned unanswered;
+	uint64_t ready_ms;
 	struct sockaddr_any addresses[ADDRESSES_MAX];
 	size_t n_addresses;
 	size_t at; /* the address at hand */
@@ -97,7 +110,7 @@ static void begin_again(struct local *local)
 
 static void begin_again_late(struct local *local)
 {
-	go_on_in(local, RETRY_REFUSED_MS, find);
+	go_on_in(local, local->refusals++ ? RETRY_REFUSED_MS : RETRY_REFUSED_FIRST_MS, find);
 }
 
 /* --- its first questions ------------------------------------------------------------------------ */
@@ -127,10 +140,10 @@ static bool is_set_to(struct etf_reader *answer, const char *wanted)
 }
 
 /* net_kernel:connect_node/1 would override the one and mesh the other. */
-static enum heeded heed_wish(struct local *local, struct etf_reader *answer, const char *value,
+static enum heeded heed_wish(struct local *local, struct etf_reader answer, const char *value,
                              const char *reason)
 {
-	if (!is_set_to(answer, value) || local->settings->demanded)
+	if (!is_set_to(&answer, value) || local->settings->demanded)
 		return HEEDED;
 	waits(local, LOG_LEVEL_WARNING, reason);
 	return GIVE_UP;
@@ -138,14 +151,18 @@ static enum heeded heed_wish(struct local *local, struct etf_reader *answer, con
 
 static enum heeded heed_auto_connect(struct local *local, struct etf_reader *answer)
 {
-	return heed_wish(local, answer, "never",
-	                 "it is set to \"-kernel dist_auto_connect never\": set "
+	if (heed_wish(local, *answer, "never",
+	              "it is set to \"-kernel dist_auto_connect never\": set "
+	              "ERL_EPMD_JOIN=on if it shall join all the same") == GIVE_UP)
+		return GIVE_UP;
+	return heed_wish(local, *answer, "once",
+	                 "it is set to \"-kernel dist_auto_connect once\": set "
 	                 "ERL_EPMD_JOIN=on if it shall join all the same");
 }
 
 static enum heeded heed_connect_all(struct local *local, struct etf_reader *answer)
 {
-	return heed_wish(local, answer, "false",
+	return heed_wish(local, *answer, "false",
 	                 "it is set to \"-kernel connect_all false\": set ERL_EPMD_JOIN=on if "
 	                 "it shall join all the same");
 }
@@ -189,7 +206,8 @@ static void ask(struct local *local)
 static void be_ready(struct local *local)
 {
 	local->ready = true;
-	local->failures = 0;
+	local->ready_ms = clock_now_ms();
+	local->refusals = 0;
 	local->reason[0] = '\0';
 	log_info("%s: linked to it (OTP %u, cookie from %s): joining its peers", local->facts.name,
 	         local->facts.release, local->facts.cookie_source);
@@ -202,12 +220,16 @@ static void on_answer(void *arg, struct etf_reader *answer)
 	/* A node that boots may not run rex yet: then nobody answers. */
 	enum heeded heeded = answer ? questions[local->question].heed(local, answer) : ASK_AGAIN;
 
+	local->unanswered = answer ? 0 : local->unanswered + 1;
 	if (heeded == GIVE_UP) {
 		link_free(local->link);
 		local->link = NULL;
+	} else if (local->unanswered >= UNANSWERED_MAX) {
+		local_give_up_link(local, "it does not answer what it is asked");
 	} else if (heeded == ASK_AGAIN) {
-		go_on_in(local, ASK_AGAIN_MS, ask);
+		go_on_in(local, local->asked++ < ASKED_OFTEN ? ASK_AGAIN_MS : ASK_RARELY_MS, ask);
 	} else if (++local->question < N_QUESTIONS) {
+		local->asked = 0;
 		ask(local);
 	} else {
 		be_ready(local);
@@ -221,6 +243,8 @@ static void on_up(void *arg)
 	struct local *local = arg;
 
 	local->question = 0;
+	local->asked = 0;
+	local->unanswered = 0;
 	ask(local);
 }
 
@@ -242,6 +266,8 @@ static void unready(struct local *local)
 	if (!local->ready)
 		return;
 	local->ready = false;
+	if (clock_now_ms() - local->ready_ms >= GOOD_LINK_MS)
+		local->failures = 0;
 	local->events.unready(local->events.arg, local);
 }
 
@@ -282,6 +308,9 @@ static bool find_cookie(struct local *local, const char *our_name, struct cookie
 	cookie_places_read(&places);
 	places.cookie_file = local->settings->cookie_file;
 	places.link_name = our_name;
+	/* Root's own files are for root's own nodes: for others' what root was told to use. */
+	if (!local->has_owner || local->owner.uid != geteuid())
+		places.release_root = places.root_dir = places.home = places.config_home = NULL;
 	if (cookie_find(&places, local->has_owner ? &local->owner : NULL, cookie, error,
 	                sizeof(error)) == COOKIE_FOUND) {
 		snprintf(local->facts.cookie_source, sizeof(local->facts.cookie_source), "%s",
@@ -290,6 +319,19 @@ static bool find_cookie(struct local *local, const char *our_name, struct cookie
 	}
 	waits(local, LOG_LEVEL_WARNING, error);
 	return false;
+}
+
+/* Still the node that was looked at, and run by the user who registered it? */
+static bool is_trusted(void *arg, int fd, const struct look_result *seen)
+{
+	const struct local *local = arg;
+	struct owner owner;
+
+	if (strcmp(seen->name, local->facts.name) != 0 || !(seen->flags & DIST_FLAG_PUBLISHED))
+		return false;
+	if (!local->has_owner)
+		return geteuid() == 0;
+	return owner_find(fd, &owner) && owner.uid == local->owner.uid;
 }
 
 static void start_link(struct local *local, const char *our_name, const struct cookie *cookie)
@@ -301,7 +343,8 @@ static void start_link(struct local *local, const char *our_name, const struct c
 	    .cookie = cookie->text,
 	    .cookie_len = cookie->len,
 	};
-	const struct link_events events = {.up = on_up, .ended = on_ended, .arg = local};
+	const struct link_events events = {
+	    .trusted = is_trusted, .up = on_up, .ended = on_ended, .arg = local};
 
 	local->link = link_start(local->settings->base, &settings, &events);
 	if (!local->link) {
@@ -475,7 +518,9 @@ struct local *local_new(const struct local_settings *settings,
 	if (is_ours(local))
 		go_on_in(local, 0, find);
 	else
-		waits(local, LOG_LEVEL_INFO, "it is run by another user than epmd");
+		waits(local, LOG_LEVEL_INFO,
+		      local->has_owner ? "it is run by another user than epmd"
+		                       : "who runs it is not to be found out in /proc/net/tcp");
 	return local;
 }
 

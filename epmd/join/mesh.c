@@ -23,6 +23,8 @@
 #define CROWD_WAIT_MS 50
 /* A link is lost for good reasons too: the peer may be on its way back. */
 #define DOWN_WAIT_MS 200
+/* A peer that comes and goes must not undo the breaker each time. */
+#define FORGIVE_AGAIN_MS 60000
 /* A dial that fails later than this has met silence. */
 #define SILENCE_MS 4000
 
@@ -31,7 +33,7 @@ enum doing { IDLE, LOOKING, QUEUED, DIALLING };
 struct mate {
 	struct mesh *mesh;
 	char *name;
-	struct remote *remote; /* NULL: gone, while a dial is under way */
+	struct remote *remote; /* NULL: gone */
 	struct pair pair;
 	enum doing doing;
 	bool connected;      /* as the last answer said */
@@ -54,6 +56,7 @@ struct mesh {
 	bool started;
 	bool polling;
 	uint64_t polled_ms;
+	uint64_t forgiven_ms;
 	uint64_t up_ms; /* when its applications were first seen up; 0: not yet */
 };
 
@@ -73,6 +76,12 @@ static struct mate *find_mate(const struct mesh *mesh, const void *name, size_t 
 static struct mate *mate_of(const struct mesh *mesh, const struct remote *remote)
 {
 	return find_mate(mesh, remote->name, strlen(remote->name));
+}
+
+/* With its peer gone, it stays for what is known of it. */
+static bool is_remembered(const struct mate *mate)
+{
+	return mate->mesh->settings->initial && mate->pair.ever_joined;
 }
 
 static void free_mate(struct mate *mate)
@@ -107,7 +116,7 @@ static bool is_wanted(const struct mate *mate)
 {
 	const struct remote *remote = mate->remote;
 
-	if (remote->port == 0)
+	if (!remote || remote->port == 0)
 		return false;
 	if (mate->mesh->settings->initial && mate->pair.ever_joined)
 		return false;
@@ -163,15 +172,19 @@ static void goes_down(struct mate *mate)
 	bool unstable = pair_down(&mate->pair, now, DOWN_WAIT_MS + spread_ms(mate->mesh),
 	                          chance_below(UINT32_MAX));
 	log_info("%s: the link with %s fell", own_name(mate->mesh), mate->remote->label);
-	if (unstable) {
+	unsigned seconds = (unsigned)((mate->pair.no_dial_ms - now) / 1000);
+	if (unstable)
 		snprintf(why, sizeof(why),
 		         "unstable: the link fell %u times in a row within %d s: not dialled for "
 		         "%u minutes; most likely two other nodes cannot reach each other, and "
 		         "global breaks links for that: look for \"unreachable\" on all nodes",
-		         mate->pair.falls, PAIR_SETTLED_MS / 1000,
-		         (unsigned)((mate->pair.no_dial_ms - now) / 60000));
-		stays(mate, LOG_LEVEL_ERROR, why);
-	}
+		         mate->pair.falls, PAIR_SETTLED_MS / 1000, seconds / 60);
+	else
+		snprintf(
+		    why, sizeof(why),
+		    "the link fell: if the same node still answers, it is not dialled for %u s",
+		    seconds);
+	stays(mate, unstable ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, why);
 	mate->mesh->connected(mate->mesh->arg, mate->remote, false);
 }
 
@@ -187,7 +200,8 @@ static bool call_ended(struct mate *mate)
 	mate->doing = IDLE;
 	if (mate->remote)
 		return true;
-	free_mate(mate);
+	if (!is_remembered(mate))
+		free_mate(mate);
 	return false;
 }
 
@@ -294,6 +308,7 @@ static void dial_queued(struct mesh *mesh)
 
 static void look_in_a_moment(struct mate *mate)
 {
+	mate->doing = IDLE;
 	mate->pair.due_ms = clock_now_ms() + CROWD_WAIT_MS + chance_below(CROWD_WAIT_MS);
 }
 
@@ -307,9 +322,9 @@ static void on_due(evutil_socket_t fd, short what, void *arg)
 	for (struct mate *mate = mesh->mates; mate; mate = mate->hh.next) {
 		if (mate->doing != IDLE || mate->pair.due_ms > now || !is_wanted(mate))
 			continue;
-		if (remote_look(mate->remote))
-			mate->doing = LOOKING;
-		else
+		/* Before the look: its end may come from within. */
+		mate->doing = LOOKING;
+		if (!remote_look(mate->remote))
 			look_in_a_moment(mate);
 	}
 	schedule(mesh);
@@ -321,6 +336,9 @@ static void forgive_all(struct mesh *mesh)
 {
 	uint64_t now = clock_now_ms();
 
+	if (mesh->forgiven_ms && now - mesh->forgiven_ms < FORGIVE_AGAIN_MS)
+		return;
+	mesh->forgiven_ms = now;
 	for (struct mate *mate = mesh->mates; mate; mate = mate->hh.next)
 		pair_forgive(&mate->pair, now);
 }
@@ -337,7 +355,7 @@ void mesh_looked(struct mesh *mesh, struct remote *remote)
 	struct pair_next next = pair_looked(
 	    &mate->pair, verdict, remote->seen.outcome == LOOK_NODE ? remote->seen.creation : 0,
 	    clock_now_ms(), chance_below(UINT32_MAX));
-	if (verdict != PAIR_UNTRIED && mate->pair.outcome == verdict)
+	if (verdict == PAIR_BUSY || (verdict != PAIR_UNTRIED && mate->pair.outcome == verdict))
 		stays(mate, LOG_LEVEL_WARNING, why);
 	if (next.healed) {
 		log_info("%s: %s answers again", own_name(mesh), remote->label);
@@ -456,18 +474,23 @@ static void greet(struct mesh *mesh, struct remote *remote)
 		log_error("%s: no memory to join it", remote->label);
 		return;
 	}
+	bool joined_before = mate->pair.ever_joined;
 	mate->remote = remote;
 	pair_start(&mate->pair, clock_now_ms(), first_wait_ms(mesh));
+	mate->pair.ever_joined = joined_before;
 }
 
 void mesh_renewed(struct mesh *mesh, struct remote *remote)
 {
 	struct mate *mate = mate_of(mesh, remote);
 
-	if (mate && mate->remote)
+	if (mate && mate->remote) {
+		if (mate->doing == LOOKING)
+			mate->doing = IDLE;
 		pair_renewed(&mate->pair, clock_now_ms(), first_wait_ms(mesh));
-	else
+	} else {
 		greet(mesh, remote);
+	}
 	schedule(mesh);
 }
 
@@ -484,8 +507,12 @@ void mesh_removed(struct mesh *mesh, struct remote *remote)
 	if (!mate)
 		return;
 	mate->remote = NULL;
-	/* A dial that is under way still points at it. */
+	mate->pair.outcome = PAIR_UNTRIED;
+	/* A dial that is under way still points at it, and who was joined once is
+	 * remembered where that is to be only once. */
 	if (mate->doing != DIALLING)
+		mate->doing = IDLE;
+	if (mate->doing == IDLE && !is_remembered(mate))
 		free_mate(mate);
 	schedule(mesh);
 }
@@ -566,7 +593,7 @@ void mesh_stop(struct mesh *mesh)
 		if (mate->doing != IDLE)
 			pair_interrupted(&mate->pair, clock_now_ms());
 		mate->doing = IDLE;
-		if (!mate->remote)
+		if (!mate->remote && !is_remembered(mate))
 			free_mate(mate);
 	}
 }

@@ -27,6 +27,7 @@ static void absolve(struct pair *pair)
 	pair->no_dial_ms = 0;
 	pair->failed_looks = 0;
 	pair->failed_dials = 0;
+	pair->refusals = 0;
 	pair->falls = 0;
 	pair->held = false;
 }
@@ -34,7 +35,7 @@ static void absolve(struct pair *pair)
 bool pair_up(struct pair *pair, uint64_t now_ms)
 {
 	pair->due_ms = PAIR_NEVER;
-	pair->cut_off = false;
+	pair->silent_ms = 0;
 	if (pair->outcome == PAIR_JOINED)
 		return false;
 	if (!pair->held)
@@ -43,6 +44,7 @@ bool pair_up(struct pair *pair, uint64_t now_ms)
 	pair->up_since_ms = now_ms;
 	pair->failed_looks = 0;
 	pair->failed_dials = 0;
+	pair->refusals = 0;
 	pair->ever_joined = true;
 	return true;
 }
@@ -79,8 +81,35 @@ static void not_answered(struct pair *pair, uint64_t now_ms, uint32_t chance)
 {
 	uint64_t wait = doubled(PAIR_LOOK_FIRST_MS, pair->failed_looks++, PAIR_LOOK_MAX_MS);
 
-	pair->cut_off = true;
+	if (!pair->silent_ms)
+		pair->silent_ms = now_ms;
 	pair->due_ms = now_ms + wait + part_of(wait / 2, chance);
+}
+
+/* It answers: what is known of it now?  True if it had been cut off. */
+static bool answered(struct pair *pair, uint32_t creation, uint64_t now_ms)
+{
+	bool is_new = creation && pair->creation && creation != pair->creation;
+	bool cut_off = pair->silent_ms && now_ms - pair->silent_ms >= PAIR_CUT_OFF_MS;
+
+	if (is_new) {
+		absolve(pair);
+		pair->outcome = PAIR_UNTRIED;
+	}
+	if (creation)
+		pair->creation = creation;
+	pair->silent_ms = 0;
+	pair->failed_looks = 0;
+	return cut_off && !is_new;
+}
+
+static uint64_t next_look_ms(enum pair_outcome verdict, uint32_t chance)
+{
+	if (verdict == PAIR_TLS || verdict == PAIR_NOT_ALLOWED)
+		return PAIR_LOGGED_MS;
+	if (verdict == PAIR_BUSY)
+		return PAIR_LOOK_FIRST_MS + part_of(PAIR_LOOK_FIRST_MS, chance);
+	return PAIR_LOOK_REFUSED_MS + part_of(PAIR_LOOK_REFUSED_MS / 2, chance);
 }
 
 struct pair_next pair_looked(struct pair *pair, enum pair_outcome verdict, uint32_t creation,
@@ -96,15 +125,10 @@ struct pair_next pair_looked(struct pair *pair, enum pair_outcome verdict, uint3
 		not_answered(pair, now_ms, chance);
 		return next;
 	}
-	if (creation != pair->creation && pair->creation != 0) {
-		absolve(pair);
-		pair->outcome = PAIR_UNTRIED;
-	}
-	next.healed = pair->cut_off && (pair->creation == 0 || creation == pair->creation);
-	pair->creation = creation;
-	pair->cut_off = false;
-	pair->failed_looks = 0;
-	pair->due_ms = now_ms + PAIR_LOOK_REFUSED_MS + part_of(PAIR_LOOK_REFUSED_MS / 2, chance);
+	pair->due_ms = now_ms + next_look_ms(verdict, chance);
+	if (verdict == PAIR_BUSY)
+		return next;
+	next.healed = answered(pair, creation, now_ms);
 	if (verdict != PAIR_UNTRIED) {
 		pair->outcome = verdict;
 		return next;
@@ -127,10 +151,10 @@ void pair_dial_failed(struct pair *pair, enum pair_outcome why, bool greater, ui
 	if (pair->outcome == PAIR_JOINED)
 		return;
 	if (why == PAIR_COOKIE)
-		wait = pair->outcome == PAIR_COOKIE ? PAIR_COOKIE_MS : PAIR_COOKIE_FIRST_MS;
+		wait = pair->refusals++ ? PAIR_LOGGED_MS : PAIR_COOKIE_FIRST_MS;
 	else
 		wait = doubled(PAIR_DIAL_TIMEOUT_MS, pair->failed_dials++, PAIR_DIAL_MAX_MS);
-	wait += part_of(wait, chance);
+	wait += why == PAIR_COOKIE ? 0 : part_of(wait, chance);
 	if (greater && why == PAIR_DIAL_TIMEOUT)
 		wait *= 2;
 	pair->outcome = why;
@@ -160,7 +184,7 @@ void pair_renewed(struct pair *pair, uint64_t now_ms, uint64_t delay_ms)
 		return;
 	absolve(pair);
 	pair->outcome = PAIR_UNTRIED;
-	pair->cut_off = false;
+	pair->silent_ms = 0;
 	pair->due_ms = now_ms + delay_ms;
 }
 
@@ -169,6 +193,7 @@ const char *pair_outcome_word(enum pair_outcome outcome)
 	static const char *const words[PAIR_OUTCOMES] = {
 	    [PAIR_UNTRIED] = "not yet",
 	    [PAIR_JOINED] = "joined",
+	    [PAIR_BUSY] = "not yet",
 	    [PAIR_UNREACHABLE] = "unreachable",
 	    [PAIR_NO_NODE] = "no node",
 	    [PAIR_TLS] = "tls",

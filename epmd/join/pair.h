@@ -32,10 +32,13 @@
 /* Between looks at one that answers but is not to be dialled, now or with the
  * breaker open. */
 #define PAIR_LOOK_REFUSED_MS 30000
-/* Between dials at one that refused the cookie: each is a line in its log.  The first
- * time it may have been something else, a node about to stop for one. */
+/* Between dials at one that refused the cookie, and looks at one that speaks TLS or lets
+ * in only whom it was told of: each is a line in its log.  A first refusal may have been
+ * something else, a node about to stop for one. */
 #define PAIR_COOKIE_FIRST_MS 120000
-#define PAIR_COOKIE_MS 3600000
+#define PAIR_LOGGED_MS 3600000
+/* Who did not answer for so long and does again was cut off: see pair_forgive. */
+#define PAIR_CUT_OFF_MS 20000
 /* How long a dial takes that nobody answers (net_setuptime, 7 s by default): two
  * that collide must not meet again at the next try. */
 #define PAIR_DIAL_TIMEOUT_MS 7000
@@ -47,6 +50,7 @@
 enum pair_outcome {
 	PAIR_UNTRIED, /* nothing is known; of a look: go on */
 	PAIR_JOINED,
+	PAIR_BUSY,          /* of a look: the peer has not forgotten an earlier one yet */
 	PAIR_UNREACHABLE,   /* nobody answers where the peer's node should listen */
 	PAIR_NO_NODE,       /* what answers there is no Erlang node */
 	PAIR_TLS,           /* it speaks TLS */
@@ -70,11 +74,12 @@ struct pair {
 	uint64_t no_dial_ms;   /* no dial before this */
 	unsigned failed_looks; /* in a row */
 	unsigned failed_dials;
+	unsigned refusals; /* of the cookie */
 	unsigned falls;    /* of links, none of which had lived for PAIR_SETTLED_MS */
 	bool held;         /* NO_DIAL_MS is because of them */
 	uint32_t creation; /* the peer's when it was last seen; 0: never seen */
 	bool ever_joined;
-	bool cut_off; /* did not answer the last look */
+	uint64_t silent_ms; /* since when looks are not answered, or 0 */
 };
 
 /* CHANCE, here and below: a random number, all 32 bits of it. */
@@ -92,7 +97,7 @@ bool pair_down(struct pair *pair, uint64_t now_ms, uint64_t delay_ms, uint32_t c
  * held against the old one is forgotten. */
 struct pair_next {
 	bool dial;   /* dial now */
-	bool healed; /* a peer that did not answer does now: see pair_forgive */
+	bool healed; /* it was cut off and answers again: see pair_forgive */
 };
 struct pair_next pair_looked(struct pair *pair, enum pair_outcome verdict, uint32_t creation,
                              uint64_t now_ms, uint32_t chance);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,12 +46,18 @@ void remotes_set_host(struct remotes *remotes, const char *host)
 		memcpy(remotes->our_name, name, sizeof(name));
 }
 
+static void end_look(struct remote *remote)
+{
+	if (!remote->look)
+		return;
+	look_cancel(remote->look);
+	remote->look = NULL;
+	remote->remotes->looks--;
+}
+
 static void free_remote(struct remote *remote)
 {
-	if (remote->look) {
-		look_cancel(remote->look);
-		remote->remotes->looks--;
-	}
+	end_look(remote);
 	free(remote->name);
 	free(remote->label);
 	free(remote->address);
@@ -120,6 +127,9 @@ void remotes_changed(struct remotes *remotes, const struct peer_node *node)
 	if (!set_text(&remote->label, node->label) ||
 	    !set_text(&remote->address, node->peer->address))
 		log_error("%s: no memory for its change", node->label);
+	/* What a look finds at the old place is not said of the new one. */
+	if (moved)
+		end_look(remote);
 	remote->port = node->port;
 	remote->terminating = node->peer->terminating;
 	remote->serving = node->peer->serving;
@@ -151,7 +161,14 @@ static void on_looked(void *arg, const struct look_result *result)
 	remote->look = NULL;
 	remotes->looks--;
 	remote->seen = *result;
-	remote->was_seen = true;
+	remotes->events.looked(remotes->events.arg, remote);
+}
+
+static void cannot_begin(struct remote *remote, const char *error)
+{
+	struct remotes *remotes = remote->remotes;
+
+	remote->seen = (struct look_result){.outcome = LOOK_UNREACHABLE, .error = error};
 	remotes->events.looked(remotes->events.arg, remote);
 }
 
@@ -162,14 +179,19 @@ bool remote_look(struct remote *remote)
 
 	if (remote->look)
 		return true;
-	if (remotes->looks >= REMOTE_LOOKS_MAX ||
-	    !sockaddr_parse(remote->address, remote->port, &address))
+	if (remotes->looks >= REMOTE_LOOKS_MAX)
 		return false;
+	if (!sockaddr_parse(remote->address, remote->port, &address)) {
+		cannot_begin(remote, "its address is none");
+		return true;
+	}
+	errno = ENOMEM;
 	remote->look = look_start(remotes->base, &address, remotes->our_name, remotes->creation,
 	                          on_looked, remote);
-	if (!remote->look)
-		return false;
-	remotes->looks++;
+	if (remote->look)
+		remotes->looks++;
+	else
+		cannot_begin(remote, strerror(errno));
 	return true;
 }
 

@@ -29,7 +29,6 @@ struct remote {
 
 	struct look *look;
 	struct look_result seen; /* of the last look that ended */
-	bool was_seen;
 	UT_hash_handle hh;
 };
 
@@ -58,8 +57,9 @@ void remotes_gone(struct remotes *remotes, const struct peer_node *node);
 /* The host part of the name that looks are made under. */
 void remotes_set_host(struct remotes *remotes, const char *host);
 
-/* Looks at REMOTE, if nobody does yet; `looked` tells the end.  False when it cannot
- * begin now: try again later. */
+/* Looks at REMOTE, if nobody does yet; `looked` tells the end, from within the call where
+ * the look cannot even begin.  False when too many looks are under way: try again
+ * later. */
 bool remote_look(struct remote *remote);
 
 struct remote *remotes_find(const struct remotes *remotes, const void *name, size_t len);

@@ -122,7 +122,7 @@ enum pair_outcome verdict_of_look(const struct local_facts *facts, const struct 
 	case LOOK_BUSY:
 		break;
 	}
-	return say(PAIR_UNREACHABLE, why, "unreachable: it is busy with an earlier attempt");
+	return say(PAIR_BUSY, why, "it is busy with an earlier look");
 }
 
 /* --- where a node's own epmd client finds the peer ------------------------------------------------ */

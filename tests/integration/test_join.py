@@ -111,6 +111,20 @@ def test_a_node_that_restarts_is_joined_again(member):
     print(f"\nwhole again {await_mesh([a, b]):.3f} s after the node was up")
 
 
+def test_both_nodes_restart(member):
+    """With names that are given, what is known of a peer's port outlives the local node."""
+    settings = {"ERL_EPMD_BASENAME": "sample"}
+    both = [member(env=settings), member(env=settings)]
+    await_mesh(both)
+    for one in both:
+        one.beam.kill()
+    for one in both:
+        one.beam.start()
+    for one in both:
+        one.beam.wait_started()
+    await_mesh(both, 30)
+
+
 def test_a_node_that_stops_and_starts_its_distribution(member, epmd_binary):
     """net_kernel:stop/0 is for nodes that began without a name."""
     a, b = member(), member(named=False)

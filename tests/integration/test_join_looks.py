@@ -41,7 +41,7 @@ CASES = {
     "a cut challenge": (lambda name: OK + frame(b"N\0\0"), "no node", "OTP 23"),
     "hangs up": (lambda name: b"", "no node", "hangs up"),
     "silence": (lambda name: None, "unreachable", "silence"),
-    "busy": (lambda name: frame(b"snok"), "unreachable", "busy"),
+    "busy": (lambda name: frame(b"snok"), "not yet", "busy with an earlier look"),
 }
 
 

@@ -4,6 +4,7 @@ import hashlib
 import socket
 import struct
 import threading
+import time
 
 from .terms import Atom, decode, encode
 
@@ -70,11 +71,14 @@ class LocalNode:
     """A node that lets itself be linked to: the whole handshake, and calls answered by a script.
 
     `answers` maps "module:function" to a term, a function of the arguments, or None for silence; `sends` is
-    what it says by itself once linked. `calls` are all that came, `ticks` the empty messages."""
+    what it says by itself once linked; one that is `deaf` then sends ticks for ever and reads nothing; one may
+    hang up once, so many seconds after our digest. `calls` are all that came, `ticks` the empty messages."""
 
-    def __init__(self, pod, name, cookie="lab", answers=None, flags=OTP_25, sends=(), ack=True):
+    def __init__(self, pod, name, cookie="lab", answers=None, flags=OTP_25, sends=(), ack=True,
+                 deaf=False, hang_up_after=None):
         self.pod, self.name, self.cookie, self.flags = pod, name, cookie, flags
-        self.sends, self.ack = list(sends), ack
+        self.sends, self.ack, self.deaf, self.hang_up_after = list(sends), ack, deaf, hang_up_after
+        self.flooded = 0
         self.answers = {"erlang:system_info": self._system_info, "application:get_env": Atom("undefined"),
                         "init:get_status": (Atom("started"), Atom("started")), **(answers or {})}
         self.connections = {}  # what dist_ctrl shows: {full name: anything}
@@ -137,6 +141,10 @@ class LocalNode:
         if reply[5:] != self._digest(1234):
             self.refused += 1
             return False
+        if self.hang_up_after:
+            time.sleep(self.hang_up_after)
+            self.hang_up_after = None
+            return False
         number = struct.unpack(">I", reply[1:5])[0]
         connection.sendall(frame(b"a" + self._digest(number if self.ack else number + 1)))
         self.links += 1
@@ -146,6 +154,9 @@ class LocalNode:
         return True
 
     def _answer(self, connection):
+        while self.deaf:
+            connection.sendall(TICK * 4096)
+            self.flooded += 4 * 4096
         while True:
             size = struct.unpack(">I", read_exactly(connection, 4))[0]
             if size == 0:

@@ -197,21 +197,47 @@ static void an_open_breaker_is_told_rather_than_silence(void **state)
 	assert_int_equal(pair.outcome, PAIR_UNSTABLE);
 }
 
+/* Silence for MS, and then an answer under CREATION. */
+static bool healed_after(uint64_t ms, uint32_t creation)
+{
+	look(PAIR_UNREACHABLE, 0);
+	now += ms;
+	look(PAIR_UNREACHABLE, 0);
+	return pair_looked(&pair, PAIR_UNTRIED, creation, now, NONE).healed;
+}
+
 static void who_was_cut_off_and_answers_again_is_healed(void **state)
 {
 	(void)state;
 	look(PAIR_UNTRIED, FIRST);
 	link_of(PAIR_SETTLED_MS);
-	look(PAIR_UNREACHABLE, 0);
-	assert_true(pair_looked(&pair, PAIR_UNTRIED, FIRST, now, NONE).healed);
+	assert_true(healed_after(PAIR_CUT_OFF_MS, FIRST));
 	assert_false(pair_looked(&pair, PAIR_UNTRIED, FIRST, now, NONE).healed);
+	assert_false(healed_after(PAIR_CUT_OFF_MS - 1, FIRST));
 }
 
 static void who_never_answered_before_is_healed_too(void **state)
 {
 	(void)state;
+	assert_true(healed_after(PAIR_CUT_OFF_MS, FIRST));
+}
+
+static void a_busy_peer_is_looked_at_again_soon_and_nothing_else(void **state)
+{
+	(void)state;
 	look(PAIR_UNREACHABLE, 0);
-	assert_true(pair_looked(&pair, PAIR_UNTRIED, FIRST, now, NONE).healed);
+	assert_false(look(PAIR_BUSY, 0));
+	assert_int_equal(pair.due_ms, now + PAIR_LOOK_FIRST_MS);
+	assert_int_equal(pair.outcome, PAIR_UNREACHABLE);
+}
+
+static void a_look_that_is_logged_comes_late(void **state)
+{
+	(void)state;
+	assert_false(look(PAIR_TLS, 0));
+	assert_int_equal(pair.due_ms, now + PAIR_LOGGED_MS);
+	assert_false(look(PAIR_NOT_ALLOWED, 0));
+	assert_int_equal(pair.due_ms, now + PAIR_LOGGED_MS);
 }
 
 static void another_node_there_is_not_healed(void **state)
@@ -219,8 +245,7 @@ static void another_node_there_is_not_healed(void **state)
 	(void)state;
 	look(PAIR_UNTRIED, FIRST);
 	link_of(PAIR_SETTLED_MS);
-	look(PAIR_UNREACHABLE, 0);
-	assert_false(pair_looked(&pair, PAIR_UNTRIED, SECOND, now, NONE).healed);
+	assert_false(healed_after(PAIR_CUT_OFF_MS, SECOND));
 }
 
 static void a_refused_cookie_is_tried_again_late(void **state)
@@ -235,7 +260,12 @@ static void a_refused_cookie_is_tried_again_late(void **state)
 	now = pair.no_dial_ms;
 	assert_true(look(PAIR_UNTRIED, FIRST));
 	pair_dial_failed(&pair, PAIR_COOKIE, false, now, NONE);
-	assert_int_equal(pair.no_dial_ms - now, PAIR_COOKIE_MS);
+	assert_int_equal(pair.no_dial_ms - now, PAIR_LOGGED_MS);
+	look(PAIR_UNREACHABLE, 0);
+	now = pair.no_dial_ms;
+	assert_true(look(PAIR_UNTRIED, FIRST));
+	pair_dial_failed(&pair, PAIR_COOKIE, false, now, ALL);
+	assert_int_equal(pair.no_dial_ms - now, PAIR_LOGGED_MS);
 	assert_false(look(PAIR_UNTRIED, FIRST));
 	assert_true(look(PAIR_UNTRIED, SECOND));
 }
@@ -313,6 +343,8 @@ int main(void)
 	    TEST(an_open_breaker_is_told_rather_than_silence),
 	    TEST(who_was_cut_off_and_answers_again_is_healed),
 	    TEST(who_never_answered_before_is_healed_too),
+	    TEST(a_busy_peer_is_looked_at_again_soon_and_nothing_else),
+	    TEST(a_look_that_is_logged_comes_late),
 	    TEST(another_node_there_is_not_healed),
 	    TEST(a_link_from_the_other_side_does_not_close_the_breaker),
 	    TEST(a_refused_cookie_is_tried_again_late),
