@@ -244,6 +244,27 @@ void hosts_file_touch(struct hosts_file *hosts_file)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
+static void note(void *arg, const struct epmd_node *node)
+{
+	(void)node;
+	*(bool *)arg = true;
+}
+
+static bool is_file(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static bool has_discovered(const struct registry *registry)
+{
+	bool found = false;
+
+	registry_each_discovered(registry, note, &found);
+	return found;
+}
+
 struct hosts_file *hosts_file_new(struct event_base *base, struct registry *registry,
                                   const char *path)
 {
@@ -258,7 +279,10 @@ struct hosts_file *hosts_file_new(struct event_base *base, struct registry *regi
 		hosts_file_free(hosts_file);
 		return NULL;
 	}
-	bring_up_to_date(-1, 0, hosts_file);
+	/* A daemon that starts again while discovery has nobody to ask must not take the
+	 * hosts away that an earlier one wrote. */
+	if (has_discovered(registry) || !is_file(path))
+		bring_up_to_date(-1, 0, hosts_file);
 	return hosts_file;
 }
 

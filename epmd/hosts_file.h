@@ -13,8 +13,8 @@
 
 struct hosts_file;
 
-/* Writes the file PATH (copied) at once, empty when no node is discovered yet, and
- * from then on whenever its hosts change: as another file that takes its place, so
+/* Writes the file PATH (copied) at once, empty when no node is discovered yet, unless
+ * there is one, which then stays until nodes are; and from then on whenever its hosts change: as another file that takes its place, so
  * that nobody reads half of one.  Where PATH is a link, its target is written.  Trouble
  * is logged when it comes, changes and goes, and the file tried again after 30
  * seconds and at each change.  REGISTRY must outlive the hosts_file.  NULL when memory

@@ -227,6 +227,17 @@ static void what_was_in_it_goes(void **state)
 	assert_string_equal(read_text(s->path), "'10.0.0.7'.\n");
 }
 
+static void what_was_in_it_stays_until_there_are_nodes(void **state)
+{
+	struct scene *s = *state;
+	FILE *file = fopen(s->path, "w");
+
+	fputs("'10.9.9.9'.\n", file);
+	fclose(file);
+	start(s);
+	assert_string_equal(read_text(s->path), "'10.9.9.9'.\n");
+}
+
 static void each_host_has_a_line(void **state)
 {
 	struct scene *s = *state;
@@ -447,6 +458,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    IN_FOLDER(the_file_is_there_from_the_start),
 	    IN_FOLDER(what_was_in_it_goes),
+	    IN_FOLDER(what_was_in_it_stays_until_there_are_nodes),
 	    IN_FOLDER(each_host_has_a_line),
 	    IN_FOLDER(a_host_cannot_break_out_of_its_line),
 	    IN_FOLDER(only_a_change_of_hosts_is_written),
