@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,13 +103,30 @@ static struct peer_node node_of(const struct peer_entry *entry, struct target *t
 	};
 }
 
-static void tell_changed(const struct peer_entry *entry, struct target *target)
+/* Whose port the registry shows for NAME, or NULL.  Several peers may give one name: an
+ * address that two slices have, or one that goes from pod to pod. */
+static struct target *holder_of(const struct peers *peers, const char *name)
 {
-	const struct peers_events *events = &entry->peers->events;
-	const struct peer_node node = node_of(entry, target);
+	const struct wire_bytes bytes = {(const uint8_t *)name, strlen(name)};
+
+	return registry_discovered_owner(peers->registry, bytes);
+}
+
+static void tell_of(const struct peers *peers, struct target *target)
+{
+	const struct peers_events *events = &peers->events;
+	const struct peer_node node = node_of(target_owner(target), target);
 
 	if (events->node_changed)
 		events->node_changed(events->arg, &node);
+}
+
+/* Tells of the name of TARGET: whoever holds it stands for it. */
+static void tell_changed(const struct peer_entry *entry, struct target *target)
+{
+	struct target *holder = holder_of(entry->peers, target_name(target));
+
+	tell_of(entry->peers, holder ? holder : target);
 }
 
 static void on_port_changed(void *owner, struct target *target)
@@ -139,10 +157,18 @@ static void drop_target(const struct peer_entry *entry, struct target *target)
 {
 	const struct peers_events *events = &entry->peers->events;
 	const struct peer_node node = node_of(entry, target);
+	char name[NODENAME_SIZE];
 
+	snprintf(name, sizeof(name), "%s", target_name(target));
 	if (events->node_gone)
 		events->node_gone(events->arg, &node);
 	target_free(target);
+	struct target *heir = holder_of(entry->peers, name);
+	if (!heir)
+		return;
+	/* What it was told of links may be old. */
+	target_set_connected(heir, false);
+	tell_of(entry->peers, heir);
 }
 
 static struct target *find_target(const struct peer_entry *entry, const char *alive)

@@ -32,8 +32,10 @@ struct peer_node {
 };
 
 struct peers_events {
-	/* It is new, or its peer or its port has changed. */
+	/* It is new, or its peer or its port has changed.  Where several peers give one name, it is
+	 * the one whose port the registry shows. */
 	void (*node_changed)(void *arg, const struct peer_node *node);
+	/* If another peer still gives a port under that name, node_changed tells so next. */
 	void (*node_gone)(void *arg, const struct peer_node *node);
 	void *arg;
 };

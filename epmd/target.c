@@ -303,6 +303,11 @@ void target_free(struct target *target)
 	free(target);
 }
 
+void *target_owner(const struct target *target)
+{
+	return target->owner;
+}
+
 const char *target_alive(const struct target *target)
 {
 	return target->alive;

@@ -44,6 +44,7 @@ struct target *target_new(struct target_context *context, const struct peer *pee
 /* Takes it out of the registry too. */
 void target_free(struct target *target);
 
+void *target_owner(const struct target *target);
 const char *target_alive(const struct target *target);
 const char *target_name(const struct target *target);
 /* The name and the pod, for log lines. */

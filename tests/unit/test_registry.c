@@ -152,12 +152,29 @@ static void discovered_nodes_stand_apart(void **state)
 	assert_int_equal(registry_put_discovered(registry, &far, &owner_b), 0);
 	assert_int_equal(registry_find(registry, text("a@10.0.0.7"))->extra.len, 4);
 	registry_each_discovered(registry, append_discovered, line);
-	assert_string_equal(line, "b@10.0.0.8:2 a@10.0.0.7:5 ");
+	assert_string_equal(line, "a@10.0.0.7:5 b@10.0.0.8:2 ");
 
 	registry_remove_discovered(registry, text("a@10.0.0.7"), &owner_a);
 	assert_non_null(registry_find(registry, text("a@10.0.0.7")));
 	registry_remove_discovered(registry, text("a@10.0.0.7"), &owner_b);
 	assert_null(registry_find(registry, text("a@10.0.0.7")));
+}
+
+static void a_name_stays_until_the_last_owner_takes_it_out(void **state)
+{
+	struct registry *registry = *state;
+	struct epmd_node far = node("a@10.0.0.7", 41463), late = node("a@10.0.0.7", 41464);
+
+	assert_null(registry_discovered_owner(registry, far.name));
+	registry_put_discovered(registry, &far, &owner_a);
+	registry_put_discovered(registry, &late, &owner_b);
+	assert_int_equal(registry_find(registry, far.name)->port, 41464);
+	assert_ptr_equal(registry_discovered_owner(registry, far.name), &owner_b);
+	registry_remove_discovered(registry, far.name, &owner_b);
+	assert_int_equal(registry_find(registry, far.name)->port, 41463);
+	assert_ptr_equal(registry_discovered_owner(registry, far.name), &owner_a);
+	registry_remove_discovered(registry, far.name, &owner_a);
+	assert_null(registry_find(registry, far.name));
 }
 
 static void a_local_node_wins_over_a_discovered_one(void **state)
@@ -221,6 +238,7 @@ int main(void)
 	    TEST(the_oldest_released_name_is_forgotten),
 	    TEST(local_nodes_are_shown_newest_first),
 	    TEST(discovered_nodes_stand_apart),
+	    TEST(a_name_stays_until_the_last_owner_takes_it_out),
 	    TEST(a_local_node_wins_over_a_discovered_one),
 	    TEST(changes_of_local_nodes_are_told),
 	    TEST(changes_of_discovered_nodes_are_told),

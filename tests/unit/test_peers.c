@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "epmd/peers.h"
+
+/* Peers whose ports are fixed, so that nobody need be asked, and what is told of them. */
+struct scene {
+	struct event_base *base;
+	struct registry *registry;
+	struct cluster cluster;
+	char *basenames[2];
+	struct peers *peers;
+	char told[1024];
+};
+
+static void note(struct scene *s, char sign, const struct peer_node *node)
+{
+	size_t len = strlen(s->told);
+
+	snprintf(s->told + len, sizeof(s->told) - len, "%c%s:%u %s\n", sign, node->name, node->port,
+	         node->peer->key);
+}
+
+static void on_changed(void *arg, const struct peer_node *node)
+{
+	note(arg, '+', node);
+}
+
+static void on_gone(void *arg, const struct peer_node *node)
+{
+	note(arg, '-', node);
+}
+
+static int set_up(void **state)
+{
+	struct scene *s = calloc(1, sizeof(*s));
+	const struct peers_events events = {
+	    .node_changed = on_changed, .node_gone = on_gone, .arg = s};
+
+	*state = s;
+	s->base = event_base_new();
+	s->registry = registry_new(1);
+	s->basenames[0] = strdup("sample");
+	s->cluster = (struct cluster){.basenames = s->basenames, .dist_port = 9100};
+	s->peers = peers_new(s->base, s->registry, &s->cluster, 4369);
+	if (!s->peers)
+		return -1;
+	peers_watch(s->peers, &events);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct scene *s = *state;
+
+	peers_watch(s->peers, NULL);
+	peers_free(s->peers);
+	registry_free(s->registry);
+	event_base_free(s->base);
+	free(s->basenames[0]);
+	free(s);
+	return 0;
+}
+
+static char uid[] = "uid", address[] = "192.0.2.7";
+
+static void come(struct scene *s, char *key)
+{
+	const struct peer after = {.key = key, .address = address, .ready = true};
+
+	peers_changed(s->peers, NULL, &after);
+}
+
+static void go(struct scene *s, char *key)
+{
+	const struct peer before = {.key = key, .address = address, .ready = true};
+
+	peers_changed(s->peers, &before, NULL);
+}
+
+static uint16_t port_of(const struct scene *s, const char *name)
+{
+	const struct wire_bytes bytes = {(const uint8_t *)name, strlen(name)};
+	const struct epmd_node *node = registry_find(s->registry, bytes);
+
+	return node ? node->port : 0;
+}
+
+/* Until all that is due soon is done. */
+static void run(struct scene *s)
+{
+	event_base_loop(s->base, 0);
+}
+
+static void the_end_of_one_of_two_peers_leaves_the_name_to_the_other(void **state)
+{
+	struct scene *s = *state;
+
+	come(s, uid);
+	run(s);
+	come(s, address);
+	run(s);
+	s->told[0] = '\0';
+	go(s, address);
+	assert_int_equal(port_of(s, "sample@192.0.2.7"), 9100);
+	assert_string_equal(s->told, "-sample@192.0.2.7:9100 192.0.2.7\n"
+	                             "+sample@192.0.2.7:9100 uid\n");
+	s->told[0] = '\0';
+	go(s, uid);
+	assert_int_equal(port_of(s, "sample@192.0.2.7"), 0);
+	assert_string_equal(s->told, "-sample@192.0.2.7:9100 uid\n");
+}
+
+static void who_has_the_port_stands_for_the_name(void **state)
+{
+	struct scene *s = *state;
+
+	come(s, uid);
+	run(s);
+	s->told[0] = '\0';
+	come(s, address);
+	assert_string_equal(s->told, "+sample@192.0.2.7:9100 uid\n");
+}
+
+int main(void)
+{
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+	    TEST(the_end_of_one_of_two_peers_leaves_the_name_to_the_other),
+	    TEST(who_has_the_port_stands_for_the_name),
+	};
+
+	return cmocka_run_group_tests_name("peers", tests, NULL, NULL);
+}
