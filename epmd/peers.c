@@ -11,6 +11,7 @@
 #include "discovery/chance.h"
 #include "discovery/clock.h"
 #include "log.h"
+#include "own_hosts.h"
 #include "peers.h"
 #include "proto/nodename.h"
 #include "query.h"
@@ -18,6 +19,8 @@
 
 /* How often a peer is asked for all its names (ERL_EPMD_BASENAME=*). */
 #define NAMES_AGAIN_MS 15000
+/* When this host's own addresses could not be read. */
+#define OWN_AGAIN_MS 200
 
 /* A list of alive names that owns its strings; NULL-terminated. */
 struct name_list {
@@ -32,6 +35,7 @@ struct peer_entry {
 	struct target **targets;
 	size_t n_targets;
 	bool unnamed; /* that no name can be built was said */
+	bool waiting; /* until it is known whether its address is ours */
 	/* ERL_EPMD_BASENAME=*: asking for its names */
 	struct event *names_timer;
 	struct query *names_query;
@@ -47,6 +51,8 @@ struct peers {
 	struct name_list local;     /* names of local visible nodes, when those count */
 	struct event *local_changed;
 	struct registry_watcher watcher;
+	struct own_hosts own;
+	struct event *own_timer; /* some entries wait */
 	struct peers_events events;
 };
 
@@ -301,12 +307,22 @@ static void free_entry(struct peer_entry *entry)
 	free(entry);
 }
 
-static void remove_entry(struct peers *peers, struct peer_entry *entry)
+static const char *pod_of(const struct peer_entry *entry)
 {
-	log_info("peer %s (pod %s) is gone", entry->peer->address,
-	         entry->peer->pod ? entry->peer->pod : "?");
+	return entry->peer->pod ? entry->peer->pod : "?";
+}
+
+static void forget_entry(struct peers *peers, struct peer_entry *entry)
+{
 	HASH_DEL(peers->entries, entry);
 	free_entry(entry);
+}
+
+static void remove_entry(struct peers *peers, struct peer_entry *entry)
+{
+	if (!entry->waiting)
+		log_info("peer %s (pod %s) is gone", entry->peer->address, pod_of(entry));
+	forget_entry(peers, entry);
 }
 
 static struct peer_entry *new_entry(struct peers *peers, const struct peer *peer)
@@ -325,24 +341,82 @@ static struct peer_entry *new_entry(struct peers *peers, const struct peer *peer
 	return NULL;
 }
 
+/* Begins to look for its nodes. */
+static void begin(struct peer_entry *entry)
+{
+	const struct peers *peers = entry->peers;
+
+	log_info("peer %s (pod %s)%s", entry->peer->address, pod_of(entry),
+	         entry->peer->terminating ? " is terminating" : "");
+	if (peers->cluster->every_basename)
+		ask_names_in(entry, 0);
+	else
+		set_names(entry, common_names(peers));
+}
+
+static bool some_wait(const struct peers *peers)
+{
+	return event_pending(peers->own_timer, EV_TIMEOUT, NULL);
+}
+
+static void wait_for_own(struct peers *peers)
+{
+	const struct timeval delay = clock_delay(OWN_AGAIN_MS);
+
+	if (!some_wait(peers) && event_add(peers->own_timer, &delay) < 0)
+		log_error("no memory to look for new peers");
+}
+
+/* Were it not left out, this host would be its own peer. */
+static void admit(struct peer_entry *entry)
+{
+	struct peers *peers = entry->peers;
+	enum own_verdict own = own_hosts_ask(&peers->own, entry->peer->address, clock_now_ms());
+
+	entry->waiting = own == OWN_UNKNOWN;
+	if (own == OWN_NO) {
+		begin(entry);
+	} else if (own == OWN_UNKNOWN) {
+		wait_for_own(peers);
+	} else {
+		log_debug("peer %s is this host", entry->peer->address);
+		forget_entry(peers, entry);
+	}
+}
+
+static void admit_new(struct peers *peers, struct peer_entry *entry)
+{
+	bool said = some_wait(peers);
+
+	admit(entry);
+	if (!said && some_wait(peers))
+		log_warning("this host's own addresses cannot be read (%s), so new peers wait: "
+		            "raise the limit of open files (ulimit -n) or of memory",
+		            strerror(peers->own.error));
+}
+
+static void admit_waiting(evutil_socket_t fd, short what, void *arg)
+{
+	struct peers *peers = arg;
+	struct peer_entry *entry, *next;
+
+	(void)fd;
+	(void)what;
+	HASH_ITER (hh, peers->entries, entry, next)
+		if (entry->waiting)
+			admit(entry);
+}
+
 static void add_entry(struct peers *peers, const struct peer *peer)
 {
-	if (sockaddr_is_own(peer->address)) {
-		log_debug("peer %s is this host", peer->address);
-		return;
-	}
 	struct peer_entry *entry = new_entry(peers, peer);
+
 	if (!entry) {
 		log_error("peer %s: no memory for it", peer->address);
 		return;
 	}
 	HASH_ADD_KEYPTR(hh, peers->entries, entry->key, strlen(entry->key), entry);
-	log_info("peer %s (pod %s)%s", peer->address, peer->pod ? peer->pod : "?",
-	         peer->terminating ? " is terminating" : "");
-	if (peers->cluster->every_basename)
-		ask_names_in(entry, 0);
-	else
-		set_names(entry, common_names(peers));
+	admit_new(peers, entry);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -412,7 +486,8 @@ static void read_local_names(evutil_socket_t fd, short what, void *arg)
 	name_list_clear(&peers->local);
 	registry_each_local(peers->registry, false, add_visible, &peers->local);
 	HASH_ITER (hh, peers->entries, entry, next)
-		set_names(entry, peers->local.names);
+		if (!entry->waiting)
+			set_names(entry, peers->local.names);
 }
 
 /* Deferred, for it is told from within a client's request. */
@@ -444,8 +519,9 @@ struct peers *peers_new(struct event_base *base, struct registry *registry,
 	    .port_changed = on_port_changed,
 	};
 	peers->local_changed = evtimer_new(base, read_local_names, peers);
-	if (!peers->local_changed) {
-		free(peers);
+	peers->own_timer = evtimer_new(base, admit_waiting, peers);
+	if (!peers->local_changed || !peers->own_timer) {
+		peers_free(peers);
 		return NULL;
 	}
 	if (!cluster->basenames && !cluster->every_basename) {
@@ -469,6 +545,10 @@ void peers_free(struct peers *peers)
 		free_entry(entry);
 	}
 	name_list_clear(&peers->local);
-	event_free(peers->local_changed);
+	own_hosts_clear(&peers->own);
+	if (peers->local_changed)
+		event_free(peers->local_changed);
+	if (peers->own_timer)
+		event_free(peers->own_timer);
 	free(peers);
 }

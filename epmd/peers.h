@@ -47,7 +47,8 @@ typedef void peers_node_fn(void *arg, const struct peer_node *node);
 void peers_each_node(const struct peers *peers, peers_node_fn *fn, void *arg);
 
 /* As source_events.peer_changed: AFTER is new or changed, or BEFORE is gone.  A
- * peer at one of this host's own addresses is left out. */
+ * peer at one of this host's own addresses is left out; where these cannot be read, new
+ * peers wait until they can. */
 void peers_changed(struct peers *peers, const struct peer *before, const struct peer *after);
 
 #endif

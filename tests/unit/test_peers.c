@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <event2/event.h>
 
@@ -136,12 +137,58 @@ static void who_has_the_port_stands_for_the_name(void **state)
 	assert_string_equal(s->told, "+sample@192.0.2.7:9100 uid\n");
 }
 
+/* Without a descriptor this host's addresses cannot be read. */
+static void without_descriptors(struct scene *s, char *at)
+{
+	struct rlimit before, none;
+	const struct peer after = {.key = uid, .address = at, .ready = true};
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){.rlim_cur = 3, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	peers_changed(s->peers, NULL, &after);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_string_equal(s->told, "");
+}
+
+static void a_peer_waits_until_own_addresses_are_known(void **state)
+{
+	struct scene *s = *state;
+
+	without_descriptors(s, address);
+	run(s);
+	assert_int_equal(port_of(s, "sample@192.0.2.7"), 9100);
+}
+
+static void this_host_never_becomes_its_own_peer(void **state)
+{
+	struct scene *s = *state;
+
+	without_descriptors(s, (char[]){"127.0.0.1"});
+	run(s);
+	assert_string_equal(s->told, "");
+	assert_int_equal(port_of(s, "sample@127.0.0.1"), 0);
+}
+
+static void a_peer_that_waits_may_leave(void **state)
+{
+	struct scene *s = *state;
+
+	without_descriptors(s, address);
+	go(s, uid);
+	run(s);
+	assert_string_equal(s->told, "");
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 	    TEST(the_end_of_one_of_two_peers_leaves_the_name_to_the_other),
 	    TEST(who_has_the_port_stands_for_the_name),
+	    TEST(a_peer_waits_until_own_addresses_are_known),
+	    TEST(this_host_never_becomes_its_own_peer),
+	    TEST(a_peer_that_waits_may_leave),
 	};
 
 	return cmocka_run_group_tests_name("peers", tests, NULL, NULL);
