@@ -8,25 +8,17 @@
 #include <event2/event.h>
 #include <uthash.h>
 
-#include "discovery/chance.h"
 #include "discovery/clock.h"
 #include "log.h"
+#include "name_list.h"
+#include "names_poll.h"
 #include "own_hosts.h"
 #include "peers.h"
 #include "proto/nodename.h"
-#include "query.h"
 #include "target.h"
 
-/* How often a peer is asked for all its names (ERL_EPMD_BASENAME=*). */
-#define NAMES_AGAIN_MS 15000
 /* When this host's own addresses could not be read. */
 #define OWN_AGAIN_MS 200
-
-/* A list of alive names that owns its strings; NULL-terminated. */
-struct name_list {
-	char **names;
-	size_t n;
-};
 
 struct peer_entry {
 	struct peers *peers;
@@ -36,9 +28,7 @@ struct peer_entry {
 	size_t n_targets;
 	bool unnamed; /* that no name can be built was said */
 	bool waiting; /* until it is known whether its address is ours */
-	/* ERL_EPMD_BASENAME=*: asking for its names */
-	struct event *names_timer;
-	struct query *names_query;
+	struct names_poll *names_poll; /* ERL_EPMD_BASENAME=* */
 	UT_hash_handle hh;
 };
 
@@ -48,52 +38,13 @@ struct peers {
 	const struct cluster *cluster;
 	struct target_context context;
 	struct peer_entry *entries; /* by peer key */
-	struct name_list local;     /* names of local visible nodes, when those count */
+	struct name_list names;     /* that every peer is looked at for */
 	struct event *local_changed;
 	struct registry_watcher watcher;
 	struct own_hosts own;
 	struct event *own_timer; /* some entries wait */
 	struct peers_events events;
 };
-
-static void ask_names(evutil_socket_t fd, short what, void *arg);
-
-/* --- lists of names --------------------------------------------------------------------- */
-
-static void name_list_clear(struct name_list *list)
-{
-	for (size_t i = 0; i < list->n; i++)
-		free(list->names[i]);
-	free(list->names);
-	*list = (struct name_list){0};
-}
-
-static bool has_name(char *const *names, const char *name)
-{
-	for (; names && *names; names++)
-		if (strcmp(*names, name) == 0)
-			return true;
-	return false;
-}
-
-/* Adds a copy of NAME if it can be an alive name and is not there yet. */
-static void name_list_add(struct name_list *list, struct wire_bytes name)
-{
-	char *copy = strndup((const char *)name.at, name.len);
-
-	if (!copy || !nodename_alive_ok(copy) || has_name(list->names, copy)) {
-		free(copy);
-		return;
-	}
-	char **names = realloc(list->names, (list->n + 2) * sizeof(*names));
-	if (!names) {
-		free(copy);
-		return;
-	}
-	names[list->n++] = copy;
-	names[list->n] = NULL;
-	list->names = names;
-}
 
 /* --- telling of nodes ---------------------------------------------------------------------- */
 
@@ -185,12 +136,12 @@ static struct target *find_target(const struct peer_entry *entry, const char *al
 	return NULL;
 }
 
-static void drop_targets_except(struct peer_entry *entry, char *const *names)
+static void drop_targets_except(struct peer_entry *entry, const struct name_list *names)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < entry->n_targets; i++) {
-		if (has_name(names, target_alive(entry->targets[i])))
+		if (name_list_has(names, target_alive(entry->targets[i])))
 			entry->targets[kept++] = entry->targets[i];
 		else
 			drop_target(entry, entry->targets[i]);
@@ -232,76 +183,29 @@ static void add_target(struct peer_entry *entry, const char *alive)
 	tell_changed(entry, target);
 }
 
-/* Looks for NAMES (NULL-terminated, or NULL for none) on the peer, and no others. */
-static void set_names(struct peer_entry *entry, char *const *names)
+/* Looks for NAMES on the peer, and no others. */
+static void set_names(struct peer_entry *entry, const struct name_list *names)
 {
 	drop_targets_except(entry, names);
-	for (; names && *names; names++)
-		if (!find_target(entry, *names))
-			add_target(entry, *names);
+	for (size_t i = 0; i < names->n; i++)
+		if (!find_target(entry, names->names[i]))
+			add_target(entry, names->names[i]);
 }
 
-/* --- ERL_EPMD_BASENAME=*: asking the peer for its names --------------------------------------- */
-
-static void ask_names_in(struct peer_entry *entry, uint64_t ms)
+static void on_names(void *arg, const struct name_list *names)
 {
-	struct timeval delay = clock_delay(ms);
-
-	event_add(entry->names_timer, &delay);
-}
-
-static void on_names(void *arg, const uint8_t *bytes, size_t len, const char *error)
-{
-	struct peer_entry *entry = arg;
-	struct epmd_names_walk walk;
-	struct name_list list = {0};
-	struct wire_bytes name;
-	uint16_t port;
-
-	entry->names_query = NULL;
-	ask_names_in(entry, NAMES_AGAIN_MS + chance_below(NAMES_AGAIN_MS));
-	if (error || !epmd_names_walk_start(&walk, bytes, len)) {
-		log_debug("peer %s: its epmd does not tell its names: %s", entry->peer->address,
-		          error ? error : "what answers there is no epmd");
-		return;
-	}
-	while (epmd_names_walk_next(&walk, &name, &port))
-		name_list_add(&list, name);
-	set_names(entry, list.names);
-	name_list_clear(&list);
-}
-
-static void ask_names(evutil_socket_t fd, short what, void *arg)
-{
-	struct peer_entry *entry = arg;
-	const struct epmd_request request = {.code = EPMD_NAMES_REQ};
-	struct sockaddr_any address;
-
-	(void)fd;
-	(void)what;
-	if (entry->names_query ||
-	    !sockaddr_parse(entry->peer->address, entry->peers->context.epmd_port, &address))
-		return;
-	entry->names_query = query_start(entry->peers->base, &address, &request, on_names, entry);
-	if (!entry->names_query)
-		ask_names_in(entry, NAMES_AGAIN_MS);
+	set_names(arg, names);
 }
 
 /* --- the peers ---------------------------------------------------------------------------- */
 
-/* The names that every peer is looked at for. */
-static char *const *common_names(const struct peers *peers)
-{
-	return peers->cluster->basenames ? peers->cluster->basenames : peers->local.names;
-}
-
 static void free_entry(struct peer_entry *entry)
 {
-	drop_targets_except(entry, NULL);
+	static const struct name_list none;
+
+	drop_targets_except(entry, &none);
 	free(entry->targets);
-	if (entry->names_timer)
-		event_free(entry->names_timer);
-	query_cancel(entry->names_query);
+	names_poll_free(entry->names_poll);
 	peer_free(entry->peer);
 	free(entry->key);
 	free(entry);
@@ -334,8 +238,7 @@ static struct peer_entry *new_entry(struct peers *peers, const struct peer *peer
 	entry->peers = peers;
 	entry->key = strdup(peer->key);
 	entry->peer = peer_clone(peer);
-	entry->names_timer = evtimer_new(peers->base, ask_names, entry);
-	if (entry->key && entry->peer && entry->names_timer)
+	if (entry->key && entry->peer)
 		return entry;
 	free_entry(entry);
 	return NULL;
@@ -348,10 +251,14 @@ static void begin(struct peer_entry *entry)
 
 	log_info("peer %s (pod %s)%s", entry->peer->address, pod_of(entry),
 	         entry->peer->terminating ? " is terminating" : "");
-	if (peers->cluster->every_basename)
-		ask_names_in(entry, 0);
-	else
-		set_names(entry, common_names(peers));
+	if (!peers->cluster->every_basename) {
+		set_names(entry, &peers->names);
+		return;
+	}
+	entry->names_poll = names_poll_new(peers->base, entry->peer->address,
+	                                   peers->context.epmd_port, on_names, entry);
+	if (!entry->names_poll)
+		log_error("peer %s: no memory to ask for its names", entry->peer->address);
 }
 
 static bool some_wait(const struct peers *peers)
@@ -483,11 +390,11 @@ static void read_local_names(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	name_list_clear(&peers->local);
-	registry_each_local(peers->registry, false, add_visible, &peers->local);
+	name_list_clear(&peers->names);
+	registry_each_local(peers->registry, false, add_visible, &peers->names);
 	HASH_ITER (hh, peers->entries, entry, next)
 		if (!entry->waiting)
-			set_names(entry, peers->local.names);
+			set_names(entry, &peers->names);
 }
 
 /* Deferred, for it is told from within a client's request. */
@@ -499,6 +406,17 @@ static void on_registry_change(void *arg)
 }
 
 /* --- life ---------------------------------------------------------------------------------- */
+
+static int read_basenames(struct peers *peers, char *const *basenames)
+{
+	int result = 0;
+
+	for (; basenames && *basenames && result == 0; basenames++) {
+		const struct wire_bytes name = {(const uint8_t *)*basenames, strlen(*basenames)};
+		result = name_list_add(&peers->names, name);
+	}
+	return result;
+}
 
 struct peers *peers_new(struct event_base *base, struct registry *registry,
                         const struct cluster *cluster, uint16_t epmd_port)
@@ -520,7 +438,8 @@ struct peers *peers_new(struct event_base *base, struct registry *registry,
 	};
 	peers->local_changed = evtimer_new(base, read_local_names, peers);
 	peers->own_timer = evtimer_new(base, admit_waiting, peers);
-	if (!peers->local_changed || !peers->own_timer) {
+	if (!peers->local_changed || !peers->own_timer ||
+	    read_basenames(peers, cluster->basenames) < 0) {
 		peers_free(peers);
 		return NULL;
 	}
@@ -544,7 +463,7 @@ void peers_free(struct peers *peers)
 		HASH_DEL(peers->entries, entry);
 		free_entry(entry);
 	}
-	name_list_clear(&peers->local);
+	name_list_clear(&peers->names);
 	own_hosts_clear(&peers->own);
 	if (peers->local_changed)
 		event_free(peers->local_changed);

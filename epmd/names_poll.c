@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "discovery/chance.h"
+#include "discovery/clock.h"
+#include "log.h"
+#include "names_poll.h"
+#include "query.h"
+
+#define AGAIN_MS 15000
+
+struct names_poll {
+	struct event_base *base;
+	char *address;
+	uint16_t epmd_port;
+	struct event *timer;
+	struct query *query;
+	names_poll_fn *told;
+	void *arg;
+};
+
+static void ask_in(const struct names_poll *poll, uint64_t ms)
+{
+	const struct timeval delay = clock_delay(ms);
+
+	if (event_add(poll->timer, &delay) < 0)
+		log_error("peer %s: no memory to ask for its names again", poll->address);
+}
+
+static void on_answer(void *arg, const uint8_t *bytes, size_t len, const char *error)
+{
+	struct names_poll *poll = arg;
+	struct epmd_names_walk walk;
+	struct name_list list = {0};
+	struct wire_bytes name;
+	uint16_t port;
+
+	poll->query = NULL;
+	ask_in(poll, AGAIN_MS + chance_below(AGAIN_MS));
+	if (error || !epmd_names_walk_start(&walk, bytes, len)) {
+		log_debug("peer %s: its epmd does not tell its names: %s", poll->address,
+		          error ? error : "what answers there is no epmd");
+		return;
+	}
+	while (epmd_names_walk_next(&walk, &name, &port))
+		name_list_add(&list, name);
+	poll->told(poll->arg, &list);
+	name_list_clear(&list);
+}
+
+static void ask(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct epmd_request request = {.code = EPMD_NAMES_REQ};
+	struct names_poll *poll = arg;
+	struct sockaddr_any address;
+
+	(void)fd;
+	(void)what;
+	if (!sockaddr_parse(poll->address, poll->epmd_port, &address))
+		return;
+	poll->query = query_start(poll->base, &address, &request, on_answer, poll);
+	if (!poll->query)
+		ask_in(poll, AGAIN_MS);
+}
+
+struct names_poll *names_poll_new(struct event_base *base, const char *address,
+                                  uint16_t epmd_port, names_poll_fn *told, void *arg)
+{
+	struct names_poll *poll = calloc(1, sizeof(*poll));
+
+	if (!poll)
+		return NULL;
+	poll->base = base;
+	poll->address = strdup(address);
+	poll->epmd_port = epmd_port;
+	poll->told = told;
+	poll->arg = arg;
+	poll->timer = evtimer_new(base, ask, poll);
+	if (!poll->address || !poll->timer) {
+		names_poll_free(poll);
+		return NULL;
+	}
+	ask_in(poll, 0);
+	return poll;
+}
+
+void names_poll_free(struct names_poll *poll)
+{
+	if (!poll)
+		return;
+	query_cancel(poll->query);
+	if (poll->timer)
+		event_free(poll->timer);
+	free(poll->address);
+	free(poll);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KEPMD_EPMD_NAMES_POLL_H
+#define KEPMD_EPMD_NAMES_POLL_H
+
+/* ERL_EPMD_BASENAME=*: asks the epmd of a peer for all its names, again and again. */
+
+#include <stdint.h>
+
+#include "name_list.h"
+
+struct event_base;
+struct names_poll;
+
+/* NAMES (borrowed) are those that the peer has now. */
+typedef void names_poll_fn(void *arg, const struct name_list *names);
+
+/* Asks the epmd at ADDRESS (copied), EPMD_PORT, from now on, and calls TOLD after each answer;
+ * no answer changes nothing.  NULL when memory is out. */
+struct names_poll *names_poll_new(struct event_base *base, const char *address,
+                                  uint16_t epmd_port, names_poll_fn *told, void *arg);
+void names_poll_free(struct names_poll *poll);
+
+#endif
