@@ -9,6 +9,10 @@
 
 #include "proto/wire.h"
 
+/* Names that are looked for on one peer, at most, where others choose them: each costs
+ * questions again and again. */
+#define NAME_LIST_MAX 64
+
 /* All zero: empty.  Owns its strings. */
 struct name_list {
 	char **names; /* sorted by strcmp(3) */

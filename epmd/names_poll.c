@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ struct names_poll {
 	struct query *query;
 	names_poll_fn *told;
 	void *arg;
+	bool said_many; /* that it has more names than are looked for */
 };
 
 static void ask_in(const struct names_poll *poll, uint64_t ms)
@@ -32,13 +34,37 @@ static void ask_in(const struct names_poll *poll, uint64_t ms)
 		log_error("peer %s: no memory to ask for its names again", poll->address);
 }
 
+static void say_many(struct names_poll *poll)
+{
+	if (!poll->said_many)
+		log_warning("peer %s: its epmd tells more than %d names; the others are not "
+		            "looked for: set ERL_EPMD_BASENAME to those that matter",
+		            poll->address, NAME_LIST_MAX);
+	poll->said_many = true;
+}
+
+/* Nodes of one host are few; what tells thousands is no epmd of theirs. */
+static void read_names(struct names_poll *poll, struct epmd_names_walk *walk,
+                       struct name_list *list)
+{
+	struct wire_bytes name;
+	uint16_t port;
+
+	for (int n = 0; epmd_names_walk_next(walk, &name, &port); n++) {
+		if (n == NAME_LIST_MAX) {
+			say_many(poll);
+			return;
+		}
+		if (name_list_add(list, name) < 0)
+			log_error("peer %s: no memory for its names", poll->address);
+	}
+}
+
 static void on_answer(void *arg, const uint8_t *bytes, size_t len, const char *error)
 {
 	struct names_poll *poll = arg;
 	struct epmd_names_walk walk;
 	struct name_list list = {0};
-	struct wire_bytes name;
-	uint16_t port;
 
 	poll->query = NULL;
 	ask_in(poll, AGAIN_MS + chance_below(AGAIN_MS));
@@ -47,8 +73,7 @@ static void on_answer(void *arg, const uint8_t *bytes, size_t len, const char *e
 		          error ? error : "what answers there is no epmd");
 		return;
 	}
-	while (epmd_names_walk_next(&walk, &name, &port))
-		name_list_add(&list, name);
+	read_names(poll, &walk, &list);
 	poll->told(poll->arg, &list);
 	name_list_clear(&list);
 }

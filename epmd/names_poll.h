@@ -11,7 +11,7 @@
 struct event_base;
 struct names_poll;
 
-/* NAMES (borrowed) are those that the peer has now. */
+/* NAMES (borrowed) are those that the peer has now, NAME_LIST_MAX of them at most. */
 typedef void names_poll_fn(void *arg, const struct name_list *names);
 
 /* Asks the epmd at ADDRESS (copied), EPMD_PORT, from now on, and calls TOLD after each answer;

@@ -19,12 +19,14 @@
 
 /* When this host's own addresses could not be read. */
 #define OWN_AGAIN_MS 200
+/* Local nodes come in bursts. */
+#define LOCAL_SETTLE_MS 50
 
 struct peer_entry {
 	struct peers *peers;
 	char *key; /* of the hash: PEER is replaced when it changes */
 	struct peer *peer;
-	struct target **targets;
+	struct target **targets; /* sorted by alive name */
 	size_t n_targets;
 	bool unnamed; /* that no name can be built was said */
 	bool waiting; /* until it is known whether its address is ours */
@@ -40,6 +42,7 @@ struct peers {
 	struct peer_entry *entries; /* by peer key */
 	struct name_list names;     /* that every peer is looked at for */
 	struct event *local_changed;
+	bool said_many; /* that there are more local names than are looked for */
 	struct registry_watcher watcher;
 	struct own_hosts own;
 	struct event *own_timer; /* some entries wait */
@@ -128,12 +131,24 @@ static void drop_target(const struct peer_entry *entry, struct target *target)
 	tell_of(entry->peers, heir);
 }
 
-static struct target *find_target(const struct peer_entry *entry, const char *alive)
+static int compare_targets(const void *a, const void *b)
 {
-	for (size_t i = 0; i < entry->n_targets; i++)
-		if (strcmp(target_alive(entry->targets[i]), alive) == 0)
-			return entry->targets[i];
-	return NULL;
+	struct target *const *left = a, *const *right = b;
+
+	return strcmp(target_alive(*left), target_alive(*right));
+}
+
+static int compare_alive(const void *alive, const void *item)
+{
+	struct target *const *target = item;
+
+	return strcmp(alive, target_alive(*target));
+}
+
+/* Among the first N targets. */
+static bool has_target(const struct peer_entry *entry, size_t n, const char *alive)
+{
+	return n && bsearch(alive, entry->targets, n, sizeof(struct target *), compare_alive);
 }
 
 static void drop_targets_except(struct peer_entry *entry, const struct name_list *names)
@@ -187,9 +202,12 @@ static void add_target(struct peer_entry *entry, const char *alive)
 static void set_names(struct peer_entry *entry, const struct name_list *names)
 {
 	drop_targets_except(entry, names);
+	size_t kept = entry->n_targets;
 	for (size_t i = 0; i < names->n; i++)
-		if (!find_target(entry, names->names[i]))
+		if (!has_target(entry, kept, names->names[i]))
 			add_target(entry, names->names[i]);
+	if (entry->n_targets)
+		qsort(entry->targets, entry->n_targets, sizeof(struct target *), compare_targets);
 }
 
 static void on_names(void *arg, const struct name_list *names)
@@ -377,32 +395,89 @@ void peers_changed(struct peers *peers, const struct peer *before, const struct 
 
 /* --- names of local nodes ----------------------------------------------------------------- */
 
+/* What is read from the registry. */
+struct reading {
+	struct name_list names;
+	size_t n_visible;
+	bool failed;
+};
+
+static void add_name(struct reading *reading, struct wire_bytes name)
+{
+	if (reading->names.n < NAME_LIST_MAX && name_list_add(&reading->names, name) < 0)
+		reading->failed = true;
+}
+
 static void add_visible(void *arg, const struct local_view *view)
 {
-	if (view->node.type == EPMD_NODE_VISIBLE)
-		name_list_add(arg, view->node.name);
+	struct reading *reading = arg;
+
+	if (view->node.type != EPMD_NODE_VISIBLE)
+		return;
+	reading->n_visible++;
+	add_name(reading, view->node.name);
+}
+
+/* Names that are looked for already come first: no newcomer takes their place. */
+static void add_known(const struct peers *peers, struct reading *reading)
+{
+	for (size_t i = 0; i < peers->names.n; i++) {
+		const char *text = peers->names.names[i];
+		const struct wire_bytes name = {(const uint8_t *)text, strlen(text)};
+		const struct epmd_node *node = registry_find(peers->registry, name);
+		if (node && node->type == EPMD_NODE_VISIBLE)
+			add_name(reading, name);
+	}
+}
+
+static void say_many(struct peers *peers, bool too_many)
+{
+	if (too_many && !peers->said_many)
+		log_warning("more than %d local nodes: peers are not looked at for all their "
+		            "names: set ERL_EPMD_BASENAME to those that matter",
+		            NAME_LIST_MAX);
+	peers->said_many = too_many;
+}
+
+/* Takes over NAMES. */
+static void look_for(struct peers *peers, struct name_list *names)
+{
+	struct peer_entry *entry, *next;
+
+	name_list_clear(&peers->names);
+	peers->names = *names;
+	HASH_ITER (hh, peers->entries, entry, next)
+		if (!entry->waiting)
+			set_names(entry, &peers->names);
 }
 
 static void read_local_names(evutil_socket_t fd, short what, void *arg)
 {
 	struct peers *peers = arg;
-	struct peer_entry *entry, *next;
+	struct reading reading = {0};
 
 	(void)fd;
 	(void)what;
-	name_list_clear(&peers->names);
-	registry_each_local(peers->registry, false, add_visible, &peers->names);
-	HASH_ITER (hh, peers->entries, entry, next)
-		if (!entry->waiting)
-			set_names(entry, &peers->names);
+	add_known(peers, &reading);
+	registry_each_local(peers->registry, false, add_visible, &reading);
+	say_many(peers, reading.n_visible > NAME_LIST_MAX);
+	if (reading.failed)
+		log_error("no memory for the names of local nodes");
+	if (reading.failed || name_list_equal(&reading.names, &peers->names))
+		name_list_clear(&reading.names);
+	else
+		look_for(peers, &reading.names);
 }
 
 /* Deferred, for it is told from within a client's request. */
 static void on_registry_change(void *arg)
 {
 	const struct peers *peers = arg;
+	const struct timeval delay = clock_delay(LOCAL_SETTLE_MS);
 
-	event_active(peers->local_changed, EV_TIMEOUT, 1);
+	if (!event_pending(peers->local_changed, EV_TIMEOUT, NULL) &&
+	    event_add(peers->local_changed, &delay) < 0)
+		log_error("no memory to look for the names of local nodes");
 }
 
 /* --- life ---------------------------------------------------------------------------------- */

@@ -180,6 +180,85 @@ static void a_peer_that_waits_may_leave(void **state)
 	assert_string_equal(s->told, "");
 }
 
+/* No basename is set: those of the local nodes count. */
+static void of_local_nodes(struct scene *s)
+{
+	const struct peers_events events = {
+	    .node_changed = on_changed, .node_gone = on_gone, .arg = s};
+
+	peers_free(s->peers);
+	s->cluster.basenames = NULL;
+	s->peers = peers_new(s->base, s->registry, &s->cluster, 4369);
+	assert_non_null(s->peers);
+	peers_watch(s->peers, &events);
+}
+
+static struct local_node *enroll(struct scene *s, const char *name)
+{
+	const struct epmd_node node = {.type = EPMD_NODE_VISIBLE,
+	                               .port = 1,
+	                               .name = {(const uint8_t *)name, strlen(name)}};
+	struct local_node *local = NULL;
+
+	assert_int_equal(registry_register(s->registry, &node, 7, s, 1, &local), REGISTRY_OK);
+	return local;
+}
+
+static void count_node(void *arg, const struct peer_node *node)
+{
+	(void)node;
+	++*(unsigned *)arg;
+}
+
+static unsigned count_nodes(const struct scene *s)
+{
+	unsigned n = 0;
+
+	peers_each_node(s->peers, count_node, &n);
+	return n;
+}
+
+static void a_burst_of_registrations_is_looked_at_once(void **state)
+{
+	struct scene *s = *state;
+
+	of_local_nodes(s);
+	come(s, uid);
+	struct local_node *a = enroll(s, "a");
+	event_base_loop(s->base, EVLOOP_NONBLOCK);
+	assert_string_equal(s->told, "");
+	registry_release(s->registry, a);
+	enroll(s, "b");
+	run(s);
+	assert_string_equal(s->told, "+b@192.0.2.7:0 uid\n+b@192.0.2.7:9100 uid\n");
+}
+
+static void only_so_many_local_names_are_looked_for(void **state)
+{
+	struct scene *s = *state;
+	struct local_node *locals[100];
+	char name[8];
+
+	of_local_nodes(s);
+	come(s, uid);
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "n%02u", i);
+		locals[i] = enroll(s, name);
+	}
+	run(s);
+	assert_int_equal(count_nodes(s), 64);
+	/* Those that are looked for stay, whoever else comes. */
+	s->told[0] = '\0';
+	enroll(s, "late");
+	run(s);
+	assert_string_equal(s->told, "");
+	for (unsigned i = 10; i < 100; i++)
+		registry_release(s->registry, locals[i]);
+	run(s);
+	assert_int_equal(count_nodes(s), 11);
+	assert_int_equal(port_of(s, "late@192.0.2.7"), 9100);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -189,6 +268,8 @@ int main(void)
 	    TEST(a_peer_waits_until_own_addresses_are_known),
 	    TEST(this_host_never_becomes_its_own_peer),
 	    TEST(a_peer_that_waits_may_leave),
+	    TEST(a_burst_of_registrations_is_looked_at_once),
+	    TEST(only_so_many_local_names_are_looked_for),
 	};
 
 	return cmocka_run_group_tests_name("peers", tests, NULL, NULL);
