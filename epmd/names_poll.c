@@ -7,16 +7,18 @@
 
 #include <event2/event.h>
 
-#include "discovery/chance.h"
+#include "crowd.h"
 #include "discovery/clock.h"
 #include "log.h"
 #include "names_poll.h"
 #include "query.h"
 
+/* How long an answer is believed, at least. */
 #define AGAIN_MS 15000
 
 struct names_poll {
 	struct event_base *base;
+	struct crowd *crowd;
 	char *address;
 	uint16_t epmd_port;
 	struct event *timer;
@@ -67,7 +69,7 @@ static void on_answer(void *arg, const uint8_t *bytes, size_t len, const char *e
 	struct name_list list = {0};
 
 	poll->query = NULL;
-	ask_in(poll, AGAIN_MS + chance_below(AGAIN_MS));
+	ask_in(poll, crowd_doubt_wait(poll->crowd, AGAIN_MS));
 	if (error || !epmd_names_walk_start(&walk, bytes, len)) {
 		log_debug("peer %s: its epmd does not tell its names: %s", poll->address,
 		          error ? error : "what answers there is no epmd");
@@ -88,19 +90,27 @@ static void ask(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (!sockaddr_parse(poll->address, poll->epmd_port, &address))
 		return;
-	poll->query = query_start(poll->base, &address, &request, on_answer, poll);
+	if (crowd_is_full(poll->crowd)) {
+		ask_in(poll, crowd_full_wait());
+		return;
+	}
+	poll->query =
+	    query_start(poll->base, poll->crowd, &address, &request, on_answer, poll);
 	if (!poll->query)
 		ask_in(poll, AGAIN_MS);
 }
 
-struct names_poll *names_poll_new(struct event_base *base, const char *address,
-                                  uint16_t epmd_port, names_poll_fn *told, void *arg)
+struct names_poll *names_poll_new(struct event_base *base, struct crowd *crowd,
+                                  const char *address, uint16_t epmd_port, names_poll_fn *told,
+                                  void *arg)
 {
 	struct names_poll *poll = calloc(1, sizeof(*poll));
 
 	if (!poll)
 		return NULL;
 	poll->base = base;
+	poll->crowd = crowd;
+	crowd->n++;
 	poll->address = strdup(address);
 	poll->epmd_port = epmd_port;
 	poll->told = told;
@@ -110,7 +120,7 @@ struct names_poll *names_poll_new(struct event_base *base, const char *address,
 		names_poll_free(poll);
 		return NULL;
 	}
-	ask_in(poll, 0);
+	ask_in(poll, crowd_first_wait(crowd));
 	return poll;
 }
 
@@ -118,6 +128,7 @@ void names_poll_free(struct names_poll *poll)
 {
 	if (!poll)
 		return;
+	poll->crowd->n--;
 	query_cancel(poll->query);
 	if (poll->timer)
 		event_free(poll->timer);

@@ -8,16 +8,18 @@
 
 #include "name_list.h"
 
+struct crowd;
 struct event_base;
 struct names_poll;
 
 /* NAMES (borrowed) are those that the peer has now, NAME_LIST_MAX of them at most. */
 typedef void names_poll_fn(void *arg, const struct name_list *names);
 
-/* Asks the epmd at ADDRESS (copied), EPMD_PORT, from now on, and calls TOLD after each answer;
- * no answer changes nothing.  NULL when memory is out. */
-struct names_poll *names_poll_new(struct event_base *base, const char *address,
-                                  uint16_t epmd_port, names_poll_fn *told, void *arg);
+/* Asks the epmd at ADDRESS (copied), EPMD_PORT, from now on, at the pace of CROWD, and calls
+ * TOLD after each answer; no answer changes nothing.  NULL when memory is out. */
+struct names_poll *names_poll_new(struct event_base *base, struct crowd *crowd,
+                                  const char *address, uint16_t epmd_port, names_poll_fn *told,
+                                  void *arg);
 void names_poll_free(struct names_poll *poll);
 
 #endif

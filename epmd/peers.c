@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <uthash.h>
 
+#include "crowd.h"
 #include "discovery/clock.h"
 #include "log.h"
 #include "name_list.h"
@@ -38,6 +39,7 @@ struct peers {
 	struct event_base *base;
 	struct registry *registry;
 	const struct cluster *cluster;
+	struct crowd crowd;
 	struct target_context context;
 	struct peer_entry *entries; /* by peer key */
 	struct name_list names;     /* that every peer is looked at for */
@@ -265,7 +267,7 @@ static struct peer_entry *new_entry(struct peers *peers, const struct peer *peer
 /* Begins to look for its nodes. */
 static void begin(struct peer_entry *entry)
 {
-	const struct peers *peers = entry->peers;
+	struct peers *peers = entry->peers;
 
 	log_info("peer %s (pod %s)%s", entry->peer->address, pod_of(entry),
 	         entry->peer->terminating ? " is terminating" : "");
@@ -273,7 +275,7 @@ static void begin(struct peer_entry *entry)
 		set_names(entry, &peers->names);
 		return;
 	}
-	entry->names_poll = names_poll_new(peers->base, entry->peer->address,
+	entry->names_poll = names_poll_new(peers->base, &peers->crowd, entry->peer->address,
 	                                   peers->context.epmd_port, on_names, entry);
 	if (!entry->names_poll)
 		log_error("peer %s: no memory to ask for its names", entry->peer->address);
@@ -505,6 +507,7 @@ struct peers *peers_new(struct event_base *base, struct registry *registry,
 	peers->cluster = cluster;
 	peers->context = (struct target_context){
 	    .base = base,
+	    .crowd = &peers->crowd,
 	    .registry = registry,
 	    .epmd_port = epmd_port,
 	    .dist_port = cluster->dist_port,

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "crowd.h"
 #include "discovery/chance.h"
 #include "discovery/clock.h"
 #include "log.h"
@@ -17,14 +18,8 @@
 /* Backoff while there is no port. */
 #define RETRY_FIRST_MS 250
 #define RETRY_MAX_MS 15000
-/* How long a port is believed: at least so long, longer with many targets, so that
- * all of them together ask some fifteen questions a second at most. */
+/* How long a port is believed, at least. */
 #define DOUBT_MIN_MS 10000
-#define DOUBT_PER_TARGET_MS 60
-/* A newcomer is met by the first questions of N peers within N * this. */
-#define SPREAD_PER_TARGET_MS 5
-#define SPREAD_MAX_MS 5000
-#define CROWD_WAIT_MS 50
 
 #define REASON_SIZE 160
 
@@ -60,23 +55,6 @@ static void ask_in(struct target *target, uint64_t ms)
 
 	if (event_add(&target->timer, &delay) < 0)
 		log_error("%s: no memory to ask for its port again", target->label);
-}
-
-static uint32_t spread_ms(const struct target_context *context)
-{
-	size_t spread = context->n_targets * SPREAD_PER_TARGET_MS;
-
-	return (uint32_t)(spread < SPREAD_MAX_MS ? spread : SPREAD_MAX_MS);
-}
-
-/* A node may restart without its endpoint showing it. */
-static uint64_t doubt_ms(const struct target_context *context)
-{
-	uint64_t ms = context->n_targets * DOUBT_PER_TARGET_MS;
-
-	if (ms < DOUBT_MIN_MS)
-		ms = DOUBT_MIN_MS;
-	return ms + chance_below((uint32_t)ms);
 }
 
 static void ask_after_failure(struct target *target)
@@ -192,7 +170,6 @@ static void on_answer(void *arg, const uint8_t *bytes, size_t len, const char *e
 	uint8_t result;
 
 	target->query = NULL;
-	target->context->in_flight--;
 	if (!error && epmd_port2_reply_decode(bytes, len, &result, &node) != EPMD_DECODED)
 		error = "what answers there is no epmd";
 	if (error) {
@@ -203,8 +180,9 @@ static void on_answer(void *arg, const uint8_t *bytes, size_t len, const char *e
 		negative(target, "only a hidden node");
 	} else {
 		resolved(target, &node);
+		/* A node may restart without its endpoint showing it. */
 		if (!target->connected)
-			ask_in(target, doubt_ms(target->context));
+			ask_in(target, crowd_doubt_wait(target->context->crowd, DOUBT_MIN_MS));
 	}
 }
 
@@ -216,18 +194,17 @@ static void ask(struct target *target)
 
 	if (target->query)
 		return;
-	if (context->in_flight >= TARGET_IN_FLIGHT_MAX) {
-		ask_in(target, CROWD_WAIT_MS + chance_below(CROWD_WAIT_MS));
+	if (crowd_is_full(context->crowd)) {
+		ask_in(target, crowd_full_wait());
 		return;
 	}
 	if (!sockaddr_parse(target->address, context->epmd_port, &address)) {
 		unresolved(target, "its address is none");
 		return;
 	}
-	target->query = query_start(context->base, &address, &request, on_answer, target);
-	if (target->query)
-		context->in_flight++;
-	else
+	target->query = query_start(context->base, context->crowd, &address, &request, on_answer,
+	                            target);
+	if (!target->query)
 		no_answer(target, "no memory or descriptor to ask it");
 }
 
@@ -267,7 +244,7 @@ struct target *target_new(struct target_context *context, const struct peer *pee
 	if (!target)
 		return NULL;
 	target->context = context;
-	context->n_targets++;
+	context->crowd->n++;
 	evtimer_assign(&target->timer, context->base, on_timer, target);
 	target->alive = strdup(alive);
 	target->name = strdup(name);
@@ -280,7 +257,7 @@ struct target *target_new(struct target_context *context, const struct peer *pee
 		target_free(target);
 		return NULL;
 	}
-	ask_in(target, chance_below(spread_ms(context)));
+	ask_in(target, crowd_first_wait(context->crowd));
 	return target;
 }
 
@@ -288,14 +265,11 @@ void target_free(struct target *target)
 {
 	if (!target)
 		return;
-	if (target->query) {
-		query_cancel(target->query);
-		target->context->in_flight--;
-	}
+	query_cancel(target->query);
 	event_del(&target->timer);
 	if (target->name)
 		registry_remove_discovered(target->context->registry, bytes_of(target->name), target);
-	target->context->n_targets--;
+	target->context->crowd->n--;
 	free(target->alive);
 	free(target->name);
 	free(target->label);
@@ -339,7 +313,7 @@ void target_set_connected(struct target *target, bool connected)
 		return;
 	target->connected = connected;
 	if (!connected)
-		ask_in(target, chance_below(spread_ms(target->context)));
+		ask_in(target, crowd_first_wait(target->context->crowd));
 	else if (target->port)
 		event_del(&target->timer);
 }
@@ -348,5 +322,5 @@ void target_doubt(struct target *target, const struct peer *peer)
 {
 	target->named_port = named_port(target->context, peer);
 	target->failures = 0;
-	ask_in(target, chance_below(spread_ms(target->context)));
+	ask_in(target, crowd_first_wait(target->context->crowd));
 }

@@ -22,6 +22,7 @@
 #include <event2/listener.h>
 
 #include "discovery/clock.h"
+#include "epmd/crowd.h"
 #include "epmd/log.h"
 #include "epmd/names_poll.h"
 
@@ -43,6 +44,7 @@ struct scene {
 	const char *answers[4]; /* without the head */
 	size_t n_answers;
 	size_t n_asked;
+	struct crowd crowd;
 	struct names_poll *poll;
 	char told[1024];
 	size_t n_told;
@@ -130,7 +132,7 @@ static void start(struct scene *s)
 {
 	while (s->n_answers < 4 && s->answers[s->n_answers])
 		s->n_answers++;
-	s->poll = names_poll_new(s->base, "127.0.0.1", s->port, on_told, s);
+	s->poll = names_poll_new(s->base, &s->crowd, "127.0.0.1", s->port, on_told, s);
 	assert_non_null(s->poll);
 }
 
@@ -181,12 +183,30 @@ static void a_peer_is_taken_at_its_word_for_so_many_names_only(void **state)
 	free(answer);
 }
 
+static void a_full_crowd_makes_a_question_wait(void **state)
+{
+	struct scene *s = *state;
+
+	s->answers[0] = "name web at port 1\n";
+	s->crowd.under_way = CROWD_UNDER_WAY_MAX;
+	start(s);
+	assert_int_equal(s->crowd.n, 1);
+	event_base_loop(s->base, EVLOOP_ONCE);
+	event_base_loop(s->base, EVLOOP_ONCE);
+	assert_int_equal(s->crowd.under_way, CROWD_UNDER_WAY_MAX);
+	assert_int_equal(s->n_asked, 0);
+	s->crowd.under_way = 0;
+	run_until_asked(s, 1);
+	assert_string_equal(s->told, "web (1) ");
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 	    TEST(the_names_of_a_peer_are_told),
 	    TEST(a_peer_is_taken_at_its_word_for_so_many_names_only),
+	    TEST(a_full_crowd_makes_a_question_wait),
 	};
 
 	return cmocka_run_group_tests_name("names_poll", tests, NULL, NULL);
