@@ -25,6 +25,7 @@ struct names_poll {
 	struct query *query;
 	names_poll_fn *told;
 	void *arg;
+	struct name_list before; /* what the last answer had */
 	bool said_many; /* that it has more names than are looked for */
 };
 
@@ -62,6 +63,35 @@ static void read_names(struct names_poll *poll, struct epmd_names_walk *walk,
 	}
 }
 
+static struct wire_bytes bytes_of(const char *text)
+{
+	return (struct wire_bytes){(const uint8_t *)text, strlen(text)};
+}
+
+/* Tells NAMES, which it takes over, and what the answer before had. */
+static void tell(struct names_poll *poll, struct name_list *names)
+{
+	struct name_list both = poll->before;
+
+	poll->before = *names;
+	for (size_t i = 0; i < names->n; i++)
+		if (name_list_add(&both, bytes_of(names->names[i])) < 0)
+			log_error("peer %s: no memory for its names", poll->address);
+	poll->told(poll->arg, &both);
+	name_list_clear(&both);
+}
+
+/* Why the answer, LEN bytes, cannot be used; NULL when it can.  Whole lines only: the end of the
+ * connection is all that ends an answer. */
+static const char *fault_of(struct epmd_names_walk *walk, const uint8_t *bytes, size_t len)
+{
+	if (!epmd_names_walk_start(walk, bytes, len))
+		return "what answers there is no epmd";
+	if (walk->rest.len && bytes[len - 1] != '\n')
+		return "its answer was cut short";
+	return NULL;
+}
+
 static void on_answer(void *arg, const uint8_t *bytes, size_t len, const char *error)
 {
 	struct names_poll *poll = arg;
@@ -70,14 +100,14 @@ static void on_answer(void *arg, const uint8_t *bytes, size_t len, const char *e
 
 	poll->query = NULL;
 	ask_in(poll, crowd_doubt_wait(poll->crowd, AGAIN_MS));
-	if (error || !epmd_names_walk_start(&walk, bytes, len)) {
-		log_debug("peer %s: its epmd does not tell its names: %s", poll->address,
-		          error ? error : "what answers there is no epmd");
+	if (!error)
+		error = fault_of(&walk, bytes, len);
+	if (error) {
+		log_debug("peer %s: its epmd does not tell its names: %s", poll->address, error);
 		return;
 	}
 	read_names(poll, &walk, &list);
-	poll->told(poll->arg, &list);
-	name_list_clear(&list);
+	tell(poll, &list);
 }
 
 static void ask(evutil_socket_t fd, short what, void *arg)
@@ -132,6 +162,7 @@ void names_poll_free(struct names_poll *poll)
 	query_cancel(poll->query);
 	if (poll->timer)
 		event_free(poll->timer);
+	name_list_clear(&poll->before);
 	free(poll->address);
 	free(poll);
 }

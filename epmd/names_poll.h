@@ -12,7 +12,8 @@ struct crowd;
 struct event_base;
 struct names_poll;
 
-/* NAMES (borrowed) are those that the peer has now, NAME_LIST_MAX of them at most. */
+/* NAMES (borrowed) are those of the last two answers, NAME_LIST_MAX of each at most: a name that
+ * one answer lacks may be there again in the next. */
 typedef void names_poll_fn(void *arg, const struct name_list *names);
 
 /* Asks the epmd at ADDRESS (copied), EPMD_PORT, from now on, at the pace of CROWD, and calls

@@ -200,6 +200,30 @@ static void a_full_crowd_makes_a_question_wait(void **state)
 	assert_string_equal(s->told, "web (1) ");
 }
 
+static void an_answer_that_was_cut_is_none(void **state)
+{
+	struct scene *s = *state;
+
+	s->answers[0] = "name web at port 1\nname app at port 2\n";
+	s->answers[1] = "name web at port 1\nname ap";
+	start(s);
+	run_until_asked(s, 3);
+	assert_string_equal(s->told, "app web (2) app web (2) ");
+}
+
+static void a_name_goes_after_two_answers_without_it(void **state)
+{
+	struct scene *s = *state;
+
+	s->answers[0] = "name web at port 1\nname app at port 2\n";
+	s->answers[1] = "name web at port 1\n";
+	s->answers[2] = "";
+	s->answers[3] = "";
+	start(s);
+	run_until_asked(s, 5);
+	assert_string_equal(s->told, "app web (2) app web (2) web (1) (0) app web (2) ");
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -207,6 +231,8 @@ int main(void)
 	    TEST(the_names_of_a_peer_are_told),
 	    TEST(a_peer_is_taken_at_its_word_for_so_many_names_only),
 	    TEST(a_full_crowd_makes_a_question_wait),
+	    TEST(an_answer_that_was_cut_is_none),
+	    TEST(a_name_goes_after_two_answers_without_it),
 	};
 
 	return cmocka_run_group_tests_name("names_poll", tests, NULL, NULL);
