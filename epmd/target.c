@@ -163,27 +163,49 @@ static void negative(struct target *target, const char *fact)
 	ask_after_failure(target);
 }
 
-static void on_answer(void *arg, const uint8_t *bytes, size_t len, const char *error)
+/* Why the answer, LEN bytes, cannot be used, as a phrase; NULL when it can: then *RESULT and,
+ * when that is 0, *NODE are what it says. */
+static const char *fault_of(const uint8_t *bytes, size_t len, uint8_t *result,
+                            struct epmd_node *node)
 {
-	struct target *target = arg;
-	struct epmd_node node;
-	uint8_t result;
+	if (epmd_port2_reply_decode(bytes, len, result, node) != EPMD_DECODED)
+		return "what answers there is no epmd";
+	if (*result != 0)
+		return NULL;
+	if (node->port == 0)
+		return "it gives port 0, where no node can be";
+	if (node->extra.len > EPMD_EXTRA_MAX)
+		return "it gives an extra field longer than any node may have";
+	return NULL;
+}
 
-	target->query = NULL;
-	if (!error && epmd_port2_reply_decode(bytes, len, &result, &node) != EPMD_DECODED)
-		error = "what answers there is no epmd";
-	if (error) {
-		no_answer(target, error);
-	} else if (result != 0) {
+static void heed(struct target *target, uint8_t result, const struct epmd_node *node)
+{
+	if (result != 0) {
 		negative(target, "no node");
-	} else if (target->visible_only && node.type != EPMD_NODE_VISIBLE) {
+	} else if (target->visible_only && node->type != EPMD_NODE_VISIBLE) {
 		negative(target, "only a hidden node");
 	} else {
-		resolved(target, &node);
+		resolved(target, node);
 		/* A node may restart without its endpoint showing it. */
 		if (!target->connected)
 			ask_in(target, crowd_doubt_wait(target->context->crowd, DOUBT_MIN_MS));
 	}
+}
+
+static void on_answer(void *arg, const uint8_t *bytes, size_t len, const char *error)
+{
+	struct target *target = arg;
+	struct epmd_node node;
+	uint8_t result = 0;
+
+	target->query = NULL;
+	if (!error)
+		error = fault_of(bytes, len, &result, &node);
+	if (error)
+		no_answer(target, error);
+	else
+		heed(target, result, &node);
 }
 
 static void ask(struct target *target)
