@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include <event2/event.h>
-#include <uthash.h>
 
 #include "crowd.h"
 #include "discovery/clock.h"
+#include "discovery/hash.h"
 #include "log.h"
 #include "name_list.h"
 #include "names_poll.h"
@@ -33,6 +33,7 @@ struct peer_entry {
 	bool waiting; /* until it is known whether its address is ours */
 	struct names_poll *names_poll; /* ERL_EPMD_BASENAME=* */
 	UT_hash_handle hh;
+	bool hash_add_failed;
 };
 
 struct peers {
@@ -338,12 +339,15 @@ static void add_entry(struct peers *peers, const struct peer *peer)
 {
 	struct peer_entry *entry = new_entry(peers, peer);
 
-	if (!entry) {
-		log_error("peer %s: no memory for it", peer->address);
+	if (entry)
+		HASH_ADD_KEYPTR(hh, peers->entries, entry->key, strlen(entry->key), entry);
+	if (entry && !entry->hash_add_failed) {
+		admit_new(peers, entry);
 		return;
 	}
-	HASH_ADD_KEYPTR(hh, peers->entries, entry->key, strlen(entry->key), entry);
-	admit_new(peers, entry);
+	log_error("peer %s: no memory for it", peer->address);
+	if (entry)
+		free_entry(entry);
 }
 
 static bool same_text(const char *a, const char *b)

@@ -4,13 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Without memory for its table uthash would end the process; so it leaves the
- * entry out and says so, and one registration is refused instead. */
-#define HASH_NONFATAL_OOM 1
-#define uthash_nonfatal_oom(entry) ((entry)->hash_add_failed = true)
-#include <uthash.h>
 #include <utlist.h>
 
+#include "discovery/hash.h"
 #include "registry.h"
 
 #define CREATION_MIN 4u

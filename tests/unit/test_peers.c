@@ -18,6 +18,29 @@
 
 #include "epmd/peers.h"
 
+/* Memory that is out (linked with --wrap=calloc and --wrap=malloc): how many calls fail. */
+static unsigned failing_callocs, failing_mallocs;
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	if (failing_callocs == 0)
+		return __real_calloc(n, size);
+	failing_callocs--;
+	return NULL;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	if (failing_mallocs == 0)
+		return __real_malloc(size);
+	failing_mallocs--;
+	return NULL;
+}
+
 /* Peers whose ports are fixed, so that nobody need be asked, and what is told of them. */
 struct scene {
 	struct event_base *base;
@@ -259,6 +282,19 @@ static void only_so_many_local_names_are_looked_for(void **state)
 	assert_int_equal(port_of(s, "late@192.0.2.7"), 9100);
 }
 
+static void without_memory_for_its_table_a_peer_is_left_out(void **state)
+{
+	struct scene *s = *state;
+
+	failing_mallocs = 1;
+	come(s, uid);
+	assert_int_equal(failing_mallocs, 0);
+	assert_string_equal(s->told, "");
+	come(s, uid);
+	run(s);
+	assert_int_equal(port_of(s, "sample@192.0.2.7"), 9100);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -270,6 +306,7 @@ int main(void)
 	    TEST(a_peer_that_waits_may_leave),
 	    TEST(a_burst_of_registrations_is_looked_at_once),
 	    TEST(only_so_many_local_names_are_looked_for),
+	    TEST(without_memory_for_its_table_a_peer_is_left_out),
 	};
 
 	return cmocka_run_group_tests_name("peers", tests, NULL, NULL);
