@@ -94,20 +94,22 @@ static void forget(struct target *target)
 	set_port(target, 0);
 }
 
-static void resolved(struct target *target, const struct epmd_node *answer)
+/* False when memory is out: then all is as before. */
+static bool resolved(struct target *target, const struct epmd_node *answer)
 {
 	struct epmd_node node = *answer;
 
 	node.name = bytes_of(target->name);
 	if (registry_put_discovered(target->context->registry, &node, target) < 0) {
 		log_error("%s: no memory for its port", target->label);
-		return;
+		return false;
 	}
 	if (target->port != node.port)
 		log_info("%s: port %u", target->label, node.port);
 	target->failures = 0;
 	target->reason[0] = '\0';
 	set_port(target, node.port);
+	return true;
 }
 
 /* --- fixed ports ----------------------------------------------------------------------- */
@@ -131,7 +133,8 @@ static void resolve_fixed(struct target *target)
 	char reason[REASON_SIZE];
 
 	if (node.port) {
-		resolved(target, &node);
+		if (!resolved(target, &node))
+			ask_after_failure(target);
 		return;
 	}
 	snprintf(reason, sizeof(reason), "its endpoint has no port named \"%s\"",
@@ -185,11 +188,11 @@ static void heed(struct target *target, uint8_t result, const struct epmd_node *
 		negative(target, "no node");
 	} else if (target->visible_only && node->type != EPMD_NODE_VISIBLE) {
 		negative(target, "only a hidden node");
-	} else {
-		resolved(target, node);
+	} else if (!resolved(target, node)) {
+		ask_after_failure(target);
+	} else if (!target->connected) {
 		/* A node may restart without its endpoint showing it. */
-		if (!target->connected)
-			ask_in(target, crowd_doubt_wait(target->context->crowd, DOUBT_MIN_MS));
+		ask_in(target, crowd_doubt_wait(target->context->crowd, DOUBT_MIN_MS));
 	}
 }
 

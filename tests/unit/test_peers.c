@@ -295,6 +295,17 @@ static void without_memory_for_its_table_a_peer_is_left_out(void **state)
 	assert_int_equal(port_of(s, "sample@192.0.2.7"), 9100);
 }
 
+static void a_port_that_there_was_no_memory_for_is_put_again(void **state)
+{
+	struct scene *s = *state;
+
+	come(s, uid);
+	failing_callocs = 1;
+	run(s);
+	assert_int_equal(failing_callocs, 0);
+	assert_int_equal(port_of(s, "sample@192.0.2.7"), 9100);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -307,6 +318,7 @@ int main(void)
 	    TEST(a_burst_of_registrations_is_looked_at_once),
 	    TEST(only_so_many_local_names_are_looked_for),
 	    TEST(without_memory_for_its_table_a_peer_is_left_out),
+	    TEST(a_port_that_there_was_no_memory_for_is_put_again),
 	};
 
 	return cmocka_run_group_tests_name("peers", tests, NULL, NULL);
