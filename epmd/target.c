@@ -76,7 +76,10 @@ static void unresolved(struct target *target, const char *reason)
 	if (strncmp(target->reason, reason, REASON_SIZE - 1) == 0)
 		return;
 	snprintf(target->reason, sizeof(target->reason), "%s", reason);
-	log_info("%s: no port: %s", target->label, reason);
+	log_info("%s: %s: %s", target->label,
+	         target->port ? "its epmd does not answer (the port that is known stays)"
+	                      : "no port",
+	         reason);
 }
 
 static void set_port(struct target *target, uint16_t port)

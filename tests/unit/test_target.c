@@ -142,6 +142,21 @@ static void an_extra_field_that_nobody_could_be_told_is_refused(void **state)
 	assert_non_null(strstr(target_reason(s->target), "extra"));
 }
 
+static void a_port_stays_while_the_epmd_does_not_answer_and_that_is_said(void **state)
+{
+	struct scene *s = *state;
+
+	will_answer(s, 41001, 0);
+	fake_epmd_will_answer(&s->epmd, "", 0);
+	start(s);
+	fake_epmd_run(&s->epmd, 4);
+	assert_int_equal(found(s)->port, 41001);
+	assert_int_equal(log_file_count(&s->log, "no port"), 0);
+	assert_int_equal(log_file_count(&s->log, NAME ": its epmd does not answer (the port that is "
+	                                              "known stays): epmd at 127.0.0.1, port "),
+	                 2);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -149,6 +164,7 @@ int main(void)
 	    TEST(the_port_that_the_peers_epmd_gives_is_known),
 	    TEST(port_0_is_none),
 	    TEST(an_extra_field_that_nobody_could_be_told_is_refused),
+	    TEST(a_port_stays_while_the_epmd_does_not_answer_and_that_is_said),
 	};
 
 	return cmocka_run_group_tests_name("target", tests, NULL, NULL);
