@@ -92,6 +92,12 @@ static void tell_changed(const struct peer_entry *entry, struct target *target)
 	tell_of(entry->peers, holder ? holder : target);
 }
 
+static void tell_each(void *arg, const struct peer_node *node)
+{
+	(void)arg;
+	tell_changed(target_owner(node->target), node->target);
+}
+
 static void on_port_changed(void *owner, struct target *target)
 {
 	tell_changed(owner, target);
@@ -111,7 +117,7 @@ void peers_watch(struct peers *peers, const struct peers_events *events)
 {
 	peers->events = events ? *events : (struct peers_events){0};
 	if (events)
-		peers_each_node(peers, events->node_changed, events->arg);
+		peers_each_node(peers, tell_each, NULL);
 }
 
 /* --- the targets of one peer -------------------------------------------------------------- */
@@ -120,14 +126,16 @@ static void drop_target(const struct peer_entry *entry, struct target *target)
 {
 	const struct peers_events *events = &entry->peers->events;
 	const struct peer_node node = node_of(entry, target);
+	const struct target *holder = holder_of(entry->peers, node.name);
 	char name[NODENAME_SIZE];
 
-	snprintf(name, sizeof(name), "%s", target_name(target));
-	if (events->node_gone)
+	snprintf(name, sizeof(name), "%s", node.name);
+	/* Unless another stands for the name. */
+	if (events->node_gone && (!holder || holder == target))
 		events->node_gone(events->arg, &node);
 	target_free(target);
 	struct target *heir = holder_of(entry->peers, name);
-	if (!heir)
+	if (!heir || heir == holder)
 		return;
 	/* What it was told of links may be old. */
 	target_set_connected(heir, false);

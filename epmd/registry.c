@@ -33,7 +33,7 @@ struct claim {
 
 /* A name is there as long as it has claims. */
 struct discovered_name {
-	struct claim *claims; /* the last put is the first, and the one that is shown */
+	struct claim *claims; /* the last to come is the first, and the one that is shown */
 	UT_hash_handle hh;
 	bool hash_add_failed;
 	size_t len;
@@ -270,16 +270,26 @@ static struct claim *new_claim(const struct epmd_node *node, void *owner)
 	return claim;
 }
 
-static void remove_claim(struct discovered_name *found, const void *owner)
+static struct claim *find_claim(const struct discovered_name *found, const void *owner)
 {
-	struct claim *claim, *next;
+	struct claim *claim = found->claims;
 
-	LL_FOREACH_SAFE (found->claims, claim, next) {
-		if (claim->owner != owner)
-			continue;
-		LL_DELETE(found->claims, claim);
-		free(claim);
-	}
+	while (claim && claim->owner != owner)
+		claim = claim->next;
+	return claim;
+}
+
+/* In the place of the one that its owner has, if any: who is shown must not change with each
+ * answer. */
+static void put_claim(struct discovered_name *found, struct claim *claim)
+{
+	struct claim *old = find_claim(found, claim->owner);
+
+	if (old)
+		LL_REPLACE_ELEM(found->claims, old, claim);
+	else
+		LL_PREPEND(found->claims, claim);
+	free(old);
 }
 
 int registry_put_discovered(struct registry *registry, const struct epmd_node *node, void *owner)
@@ -294,8 +304,7 @@ int registry_put_discovered(struct registry *registry, const struct epmd_node *n
 		free(claim);
 		return -1;
 	}
-	remove_claim(found, owner);
-	LL_PREPEND(found->claims, claim);
+	put_claim(found, claim);
 	if (is_new)
 		tell_discovered(registry);
 	return 0;
@@ -305,10 +314,12 @@ void registry_remove_discovered(struct registry *registry, struct wire_bytes nam
                                 const void *owner)
 {
 	struct discovered_name *found = find_discovered(registry, name);
+	struct claim *claim = found ? find_claim(found, owner) : NULL;
 
-	if (!found)
+	if (!claim)
 		return;
-	remove_claim(found, owner);
+	LL_DELETE(found->claims, claim);
+	free(claim);
 	if (found->claims)
 		return;
 	forget_discovered(registry, found);

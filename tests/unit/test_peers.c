@@ -158,6 +158,22 @@ static void who_has_the_port_stands_for_the_name(void **state)
 	s->told[0] = '\0';
 	come(s, address);
 	assert_string_equal(s->told, "+sample@192.0.2.7:9100 uid\n");
+	go(s, address);
+	assert_string_equal(s->told, "+sample@192.0.2.7:9100 uid\n");
+}
+
+static void who_watches_later_is_told_of_the_same(void **state)
+{
+	struct scene *s = *state;
+	const struct peers_events events = {
+	    .node_changed = on_changed, .node_gone = on_gone, .arg = s};
+
+	come(s, uid);
+	run(s);
+	come(s, address);
+	s->told[0] = '\0';
+	peers_watch(s->peers, &events);
+	assert_string_equal(s->told, "+sample@192.0.2.7:9100 uid\n+sample@192.0.2.7:9100 uid\n");
 }
 
 /* Without a descriptor this host's addresses cannot be read. */
@@ -312,6 +328,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(the_end_of_one_of_two_peers_leaves_the_name_to_the_other),
 	    TEST(who_has_the_port_stands_for_the_name),
+	    TEST(who_watches_later_is_told_of_the_same),
 	    TEST(a_peer_waits_until_own_addresses_are_known),
 	    TEST(this_host_never_becomes_its_own_peer),
 	    TEST(a_peer_that_waits_may_leave),

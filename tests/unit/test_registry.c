@@ -183,6 +183,8 @@ static void a_name_stays_until_the_last_owner_takes_it_out(void **state)
 	registry_put_discovered(registry, &late, &owner_b);
 	assert_int_equal(registry_find(registry, far.name)->port, 41464);
 	assert_ptr_equal(registry_discovered_owner(registry, far.name), &owner_b);
+	registry_put_discovered(registry, &far, &owner_a);
+	assert_ptr_equal(registry_discovered_owner(registry, far.name), &owner_b);
 	registry_remove_discovered(registry, far.name, &owner_b);
 	assert_int_equal(registry_find(registry, far.name)->port, 41463);
 	assert_ptr_equal(registry_discovered_owner(registry, far.name), &owner_a);
