@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <event2/buffer.h>
@@ -10,9 +11,17 @@
 #include "epmd/sockaddr.h"
 #include "fake_epmd.h"
 
+static struct bufferevent **find_client(struct fake_epmd *fake, const struct bufferevent *wanted)
+{
+	for (size_t i = 0; i < FAKE_EPMD_CLIENTS_MAX; i++)
+		if (fake->clients[i] == wanted)
+			return &fake->clients[i];
+	abort();
+}
+
 static void on_sent(struct bufferevent *buffered, void *arg)
 {
-	(void)arg;
+	*find_client(arg, buffered) = NULL;
 	bufferevent_free(buffered);
 }
 
@@ -22,7 +31,7 @@ static void on_request(struct bufferevent *buffered, void *arg)
 	size_t turn = fake->n_asked++ % fake->n_answers;
 
 	evbuffer_drain(bufferevent_get_input(buffered), SIZE_MAX);
-	bufferevent_setcb(buffered, NULL, on_sent, NULL, NULL);
+	bufferevent_setcb(buffered, NULL, on_sent, NULL, fake);
 	bufferevent_write(buffered, fake->answers[turn].bytes, fake->answers[turn].len);
 }
 
@@ -36,6 +45,7 @@ static void on_client(struct evconnlistener *listener, evutil_socket_t fd, struc
 	(void)listener;
 	(void)from;
 	(void)len;
+	*find_client(fake, NULL) = buffered;
 	bufferevent_setcb(buffered, on_request, NULL, NULL, fake);
 	bufferevent_enable(buffered, EV_READ);
 }
@@ -71,6 +81,9 @@ void fake_epmd_run(struct fake_epmd *fake, size_t n)
 
 void fake_epmd_close(struct fake_epmd *fake)
 {
+	for (size_t i = 0; i < FAKE_EPMD_CLIENTS_MAX; i++)
+		if (fake->clients[i])
+			bufferevent_free(fake->clients[i]);
 	if (fake->listener)
 		evconnlistener_free(fake->listener);
 	fake->listener = NULL;

@@ -13,6 +13,9 @@
 
 #define FAKE_EPMD_ADDRESS "127.0.0.1"
 #define FAKE_EPMD_ANSWERS_MAX 4
+#define FAKE_EPMD_CLIENTS_MAX 8
+
+struct bufferevent;
 
 struct fake_epmd {
 	struct event_base *base;
@@ -24,6 +27,7 @@ struct fake_epmd {
 	} answers[FAKE_EPMD_ANSWERS_MAX];
 	size_t n_answers;
 	size_t n_asked;
+	struct bufferevent *clients[FAKE_EPMD_CLIENTS_MAX]; /* NULL: free */
 };
 
 /* Returns 0, or -1. */
