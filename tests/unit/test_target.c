@@ -147,7 +147,7 @@ static void a_port_stays_while_the_epmd_does_not_answer_and_that_is_said(void **
 	struct scene *s = *state;
 
 	will_answer(s, 41001, 0);
-	fake_epmd_will_answer(&s->epmd, "", 0);
+	fake_epmd_will_answer(&s->epmd, "?", 1);
 	start(s);
 	fake_epmd_run(&s->epmd, 4);
 	assert_int_equal(found(s)->port, 41001);
