@@ -16,10 +16,14 @@
 
 #include <event2/event.h>
 
+#include "discovery/hash.h"
 #include "epmd/peers.h"
 
-/* Memory that is out (linked with --wrap=calloc and --wrap=malloc): how many calls fail. */
-static unsigned failing_callocs, failing_mallocs;
+/* Memory that is out (linked with --wrap=calloc and --wrap=malloc): how many calls of calloc
+ * fail, and whether there is none for the table of a hash.  A compiler may make one of the two
+ * functions of the other. */
+static unsigned failing_callocs;
+static bool without_tables;
 void *__real_calloc(size_t n, size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__real_malloc(size_t size);
@@ -27,6 +31,8 @@ void *__wrap_malloc(size_t size);
 
 void *__wrap_calloc(size_t n, size_t size)
 {
+	if (without_tables && n * size == sizeof(UT_hash_table))
+		return NULL;
 	if (failing_callocs == 0)
 		return __real_calloc(n, size);
 	failing_callocs--;
@@ -35,10 +41,7 @@ void *__wrap_calloc(size_t n, size_t size)
 
 void *__wrap_malloc(size_t size)
 {
-	if (failing_mallocs == 0)
-		return __real_malloc(size);
-	failing_mallocs--;
-	return NULL;
+	return without_tables && size == sizeof(UT_hash_table) ? NULL : __real_malloc(size);
 }
 
 /* Peers whose ports are fixed, so that nobody need be asked, and what is told of them. */
@@ -302,9 +305,10 @@ static void without_memory_for_its_table_a_peer_is_left_out(void **state)
 {
 	struct scene *s = *state;
 
-	failing_mallocs = 1;
+	without_tables = true;
 	come(s, uid);
-	assert_int_equal(failing_mallocs, 0);
+	without_tables = false;
+	run(s);
 	assert_string_equal(s->told, "");
 	come(s, uid);
 	run(s);
