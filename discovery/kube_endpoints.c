@@ -4,10 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_NONFATAL_OOM 1
-#define uthash_nonfatal_oom(item) ((item)->hash_add_failed = true)
-#include <uthash.h>
-
+#include "hash.h"
 #include "kube_json.h"
 
 /* A peer of an earlier subset, to be found by its key. */

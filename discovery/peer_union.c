@@ -4,13 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Without memory for its table uthash would end the process; so it leaves the
- * item out and says so. */
-#define HASH_NONFATAL_OOM 1
-#define uthash_nonfatal_oom(item) ((item)->hash_add_failed = true)
-#include <uthash.h>
 #include <utlist.h>
 
+#include "hash.h"
 #include "peer_union.h"
 
 /* All that has one key.  It lives while it has contributions or is shown. */

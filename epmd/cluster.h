@@ -12,14 +12,7 @@
 #include "discovery/source.h"
 #include "options.h"
 #include "peername.h"
-#include "request.h"
-
-/* Whether local nodes are made to connect to discovered ones. */
-enum join_mode {
-	JOIN_OFF,
-	JOIN_ON,
-	JOIN_INITIAL /* until each pair was joined once; healing is the application's */
-};
+#include "settings.h"
 
 struct cluster {
 	const struct source_ops *source; /* NULL: discovery is off */

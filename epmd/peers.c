@@ -1,92 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <event2/event.h>
-#include <uthash.h>
 
-#include "discovery/chance.h"
+#include "crowd.h"
 #include "discovery/clock.h"
+#include "discovery/hash.h"
 #include "log.h"
+#include "name_list.h"
+#include "names_poll.h"
+#include "own_hosts.h"
 #include "peers.h"
 #include "proto/nodename.h"
-#include "query.h"
 #include "target.h"
 
-/* How often a peer is asked for all its names (ERL_EPMD_BASENAME=*). */
-#define NAMES_AGAIN_MS 15000
-
-/* A list of alive names that owns its strings; NULL-terminated. */
-struct name_list {
-	char **names;
-	size_t n;
-};
+/* When this host's own addresses could not be read. */
+#define OWN_AGAIN_MS 200
+/* Local nodes come in bursts. */
+#define LOCAL_SETTLE_MS 50
 
 struct peer_entry {
 	struct peers *peers;
 	char *key; /* of the hash: PEER is replaced when it changes */
 	struct peer *peer;
-	struct target **targets;
+	struct target **targets; /* sorted by alive name */
 	size_t n_targets;
 	bool unnamed; /* that no name can be built was said */
-	/* ERL_EPMD_BASENAME=*: asking for its names */
-	struct event *names_timer;
-	struct query *names_query;
+	bool waiting; /* until it is known whether its address is ours */
+	struct names_poll *names_poll; /* ERL_EPMD_BASENAME=* */
 	UT_hash_handle hh;
+	bool hash_add_failed;
 };
 
 struct peers {
 	struct event_base *base;
 	struct registry *registry;
 	const struct cluster *cluster;
+	struct crowd crowd;
 	struct target_context context;
 	struct peer_entry *entries; /* by peer key */
-	struct name_list local;     /* names of local visible nodes, when those count */
+	struct name_list names;     /* that every peer is looked at for */
 	struct event *local_changed;
+	bool said_many; /* that there are more local names than are looked for */
 	struct registry_watcher watcher;
+	struct own_hosts own;
+	struct event *own_timer; /* some entries wait */
 	struct peers_events events;
 };
-
-static void ask_names(evutil_socket_t fd, short what, void *arg);
-
-/* --- lists of names --------------------------------------------------------------------- */
-
-static void name_list_clear(struct name_list *list)
-{
-	for (size_t i = 0; i < list->n; i++)
-		free(list->names[i]);
-	free(list->names);
-	*list = (struct name_list){0};
-}
-
-static bool has_name(char *const *names, const char *name)
-{
-	for (; names && *names; names++)
-		if (strcmp(*names, name) == 0)
-			return true;
-	return false;
-}
-
-/* Adds a copy of NAME if it can be an alive name and is not there yet. */
-static void name_list_add(struct name_list *list, struct wire_bytes name)
-{
-	char *copy = strndup((const char *)name.at, name.len);
-
-	if (!copy || !nodename_alive_ok(copy) || has_name(list->names, copy)) {
-		free(copy);
-		return;
-	}
-	char **names = realloc(list->names, (list->n + 2) * sizeof(*names));
-	if (!names) {
-		free(copy);
-		return;
-	}
-	names[list->n++] = copy;
-	names[list->n] = NULL;
-	list->names = names;
-}
 
 /* --- telling of nodes ---------------------------------------------------------------------- */
 
@@ -102,13 +66,36 @@ static struct peer_node node_of(const struct peer_entry *entry, struct target *t
 	};
 }
 
-static void tell_changed(const struct peer_entry *entry, struct target *target)
+/* Whose port the registry shows for NAME, or NULL.  Several peers may give one name: an
+ * address that two slices have, or one that goes from pod to pod. */
+static struct target *holder_of(const struct peers *peers, const char *name)
 {
-	const struct peers_events *events = &entry->peers->events;
-	const struct peer_node node = node_of(entry, target);
+	const struct wire_bytes bytes = {(const uint8_t *)name, strlen(name)};
+
+	return registry_discovered_owner(peers->registry, bytes);
+}
+
+static void tell_of(const struct peers *peers, struct target *target)
+{
+	const struct peers_events *events = &peers->events;
+	const struct peer_node node = node_of(target_owner(target), target);
 
 	if (events->node_changed)
 		events->node_changed(events->arg, &node);
+}
+
+/* Tells of the name of TARGET: whoever holds it stands for it. */
+static void tell_changed(const struct peer_entry *entry, struct target *target)
+{
+	struct target *holder = holder_of(entry->peers, target_name(target));
+
+	tell_of(entry->peers, holder ? holder : target);
+}
+
+static void tell_each(void *arg, const struct peer_node *node)
+{
+	(void)arg;
+	tell_changed(target_owner(node->target), node->target);
 }
 
 static void on_port_changed(void *owner, struct target *target)
@@ -130,7 +117,7 @@ void peers_watch(struct peers *peers, const struct peers_events *events)
 {
 	peers->events = events ? *events : (struct peers_events){0};
 	if (events)
-		peers_each_node(peers, events->node_changed, events->arg);
+		peers_each_node(peers, tell_each, NULL);
 }
 
 /* --- the targets of one peer -------------------------------------------------------------- */
@@ -139,26 +126,48 @@ static void drop_target(const struct peer_entry *entry, struct target *target)
 {
 	const struct peers_events *events = &entry->peers->events;
 	const struct peer_node node = node_of(entry, target);
+	const struct target *holder = holder_of(entry->peers, node.name);
+	char name[NODENAME_SIZE];
 
-	if (events->node_gone)
+	snprintf(name, sizeof(name), "%s", node.name);
+	/* Unless another stands for the name. */
+	if (events->node_gone && (!holder || holder == target))
 		events->node_gone(events->arg, &node);
 	target_free(target);
+	struct target *heir = holder_of(entry->peers, name);
+	if (!heir || heir == holder)
+		return;
+	/* What it was told of links may be old. */
+	target_set_connected(heir, false);
+	tell_of(entry->peers, heir);
 }
 
-static struct target *find_target(const struct peer_entry *entry, const char *alive)
+static int compare_targets(const void *a, const void *b)
 {
-	for (size_t i = 0; i < entry->n_targets; i++)
-		if (strcmp(target_alive(entry->targets[i]), alive) == 0)
-			return entry->targets[i];
-	return NULL;
+	struct target *const *left = a, *const *right = b;
+
+	return strcmp(target_alive(*left), target_alive(*right));
 }
 
-static void drop_targets_except(struct peer_entry *entry, char *const *names)
+static int compare_alive(const void *alive, const void *item)
+{
+	struct target *const *target = item;
+
+	return strcmp(alive, target_alive(*target));
+}
+
+/* Among the first N targets. */
+static bool has_target(const struct peer_entry *entry, size_t n, const char *alive)
+{
+	return n && bsearch(alive, entry->targets, n, sizeof(struct target *), compare_alive);
+}
+
+static void drop_targets_except(struct peer_entry *entry, const struct name_list *names)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < entry->n_targets; i++) {
-		if (has_name(names, target_alive(entry->targets[i])))
+		if (name_list_has(names, target_alive(entry->targets[i])))
 			entry->targets[kept++] = entry->targets[i];
 		else
 			drop_target(entry, entry->targets[i]);
@@ -200,87 +209,53 @@ static void add_target(struct peer_entry *entry, const char *alive)
 	tell_changed(entry, target);
 }
 
-/* Looks for NAMES (NULL-terminated, or NULL for none) on the peer, and no others. */
-static void set_names(struct peer_entry *entry, char *const *names)
+/* Looks for NAMES on the peer, and no others. */
+static void set_names(struct peer_entry *entry, const struct name_list *names)
 {
 	drop_targets_except(entry, names);
-	for (; names && *names; names++)
-		if (!find_target(entry, *names))
-			add_target(entry, *names);
+	size_t kept = entry->n_targets;
+	for (size_t i = 0; i < names->n; i++)
+		if (!has_target(entry, kept, names->names[i]))
+			add_target(entry, names->names[i]);
+	if (entry->n_targets)
+		qsort(entry->targets, entry->n_targets, sizeof(struct target *), compare_targets);
 }
 
-/* --- ERL_EPMD_BASENAME=*: asking the peer for its names --------------------------------------- */
-
-static void ask_names_in(struct peer_entry *entry, uint64_t ms)
+static void on_names(void *arg, const struct name_list *names)
 {
-	struct timeval delay = clock_delay(ms);
-
-	event_add(entry->names_timer, &delay);
-}
-
-static void on_names(void *arg, const uint8_t *bytes, size_t len, const char *error)
-{
-	struct peer_entry *entry = arg;
-	struct epmd_names_walk walk;
-	struct name_list list = {0};
-	struct wire_bytes name;
-	uint16_t port;
-
-	entry->names_query = NULL;
-	ask_names_in(entry, NAMES_AGAIN_MS + chance_below(NAMES_AGAIN_MS));
-	if (error || !epmd_names_walk_start(&walk, bytes, len)) {
-		log_debug("peer %s: its epmd does not tell its names: %s", entry->peer->address,
-		          error ? error : "what answers there is no epmd");
-		return;
-	}
-	while (epmd_names_walk_next(&walk, &name, &port))
-		name_list_add(&list, name);
-	set_names(entry, list.names);
-	name_list_clear(&list);
-}
-
-static void ask_names(evutil_socket_t fd, short what, void *arg)
-{
-	struct peer_entry *entry = arg;
-	const struct epmd_request request = {.code = EPMD_NAMES_REQ};
-	struct sockaddr_any address;
-
-	(void)fd;
-	(void)what;
-	if (entry->names_query ||
-	    !sockaddr_parse(entry->peer->address, entry->peers->context.epmd_port, &address))
-		return;
-	entry->names_query = query_start(entry->peers->base, &address, &request, on_names, entry);
-	if (!entry->names_query)
-		ask_names_in(entry, NAMES_AGAIN_MS);
+	set_names(arg, names);
 }
 
 /* --- the peers ---------------------------------------------------------------------------- */
 
-/* The names that every peer is looked at for. */
-static char *const *common_names(const struct peers *peers)
-{
-	return peers->cluster->basenames ? peers->cluster->basenames : peers->local.names;
-}
-
 static void free_entry(struct peer_entry *entry)
 {
-	drop_targets_except(entry, NULL);
+	static const struct name_list none;
+
+	drop_targets_except(entry, &none);
 	free(entry->targets);
-	if (entry->names_timer)
-		event_free(entry->names_timer);
-	query_cancel(entry->names_query);
+	names_poll_free(entry->names_poll);
 	peer_free(entry->peer);
 	free(entry->key);
 	free(entry);
 }
 
-static void remove_entry(struct peers *peers, struct peer_entry *entry)
+static const char *pod_of(const struct peer_entry *entry)
 {
-	log_info("peer %s (pod %s) is gone", entry->peer->address,
-	         entry->peer->pod ? entry->peer->pod : "?");
+	return entry->peer->pod ? entry->peer->pod : "?";
+}
+
+static void forget_entry(struct peers *peers, struct peer_entry *entry)
+{
 	HASH_DEL(peers->entries, entry);
 	free_entry(entry);
+}
+
+static void remove_entry(struct peers *peers, struct peer_entry *entry)
+{
+	if (!entry->waiting)
+		log_info("peer %s (pod %s) is gone", entry->peer->address, pod_of(entry));
+	forget_entry(peers, entry);
 }
 
 static struct peer_entry *new_entry(struct peers *peers, const struct peer *peer)
@@ -292,31 +267,95 @@ static struct peer_entry *new_entry(struct peers *peers, const struct peer *peer
 	entry->peers = peers;
 	entry->key = strdup(peer->key);
 	entry->peer = peer_clone(peer);
-	entry->names_timer = evtimer_new(peers->base, ask_names, entry);
-	if (entry->key && entry->peer && entry->names_timer)
+	if (entry->key && entry->peer)
 		return entry;
 	free_entry(entry);
 	return NULL;
 }
 
+/* Begins to look for its nodes. */
+static void begin(struct peer_entry *entry)
+{
+	struct peers *peers = entry->peers;
+
+	log_info("peer %s (pod %s)%s", entry->peer->address, pod_of(entry),
+	         entry->peer->terminating ? " is terminating" : "");
+	if (!peers->cluster->every_basename) {
+		set_names(entry, &peers->names);
+		return;
+	}
+	entry->names_poll = names_poll_new(peers->base, &peers->crowd, entry->peer->address,
+	                                   peers->context.epmd_port, on_names, entry);
+	if (!entry->names_poll)
+		log_error("peer %s: no memory to ask for its names", entry->peer->address);
+}
+
+static bool some_wait(const struct peers *peers)
+{
+	return event_pending(peers->own_timer, EV_TIMEOUT, NULL);
+}
+
+static void wait_for_own(struct peers *peers)
+{
+	const struct timeval delay = clock_delay(OWN_AGAIN_MS);
+
+	if (!some_wait(peers) && event_add(peers->own_timer, &delay) < 0)
+		log_error("no memory to look for new peers");
+}
+
+/* Were it not left out, this host would be its own peer. */
+static void admit(struct peer_entry *entry)
+{
+	struct peers *peers = entry->peers;
+	enum own_verdict own = own_hosts_ask(&peers->own, entry->peer->address, clock_now_ms());
+
+	entry->waiting = own == OWN_UNKNOWN;
+	if (own == OWN_NO) {
+		begin(entry);
+	} else if (own == OWN_UNKNOWN) {
+		wait_for_own(peers);
+	} else {
+		log_debug("peer %s is this host", entry->peer->address);
+		forget_entry(peers, entry);
+	}
+}
+
+static void admit_new(struct peers *peers, struct peer_entry *entry)
+{
+	bool said = some_wait(peers);
+
+	admit(entry);
+	if (!said && some_wait(peers))
+		log_warning("this host's own addresses cannot be read (%s), so new peers wait: "
+		            "raise the limit of open files (ulimit -n) or of memory",
+		            strerror(peers->own.error));
+}
+
+static void admit_waiting(evutil_socket_t fd, short what, void *arg)
+{
+	struct peers *peers = arg;
+	struct peer_entry *entry, *next;
+
+	(void)fd;
+	(void)what;
+	HASH_ITER (hh, peers->entries, entry, next)
+		if (entry->waiting)
+			admit(entry);
+}
+
 static void add_entry(struct peers *peers, const struct peer *peer)
 {
-	if (sockaddr_is_own(peer->address)) {
-		log_debug("peer %s is this host", peer->address);
-		return;
-	}
 	struct peer_entry *entry = new_entry(peers, peer);
-	if (!entry) {
-		log_error("peer %s: no memory for it", peer->address);
+
+	if (entry)
+		HASH_ADD_KEYPTR(hh, peers->entries, entry->key, strlen(entry->key), entry);
+	if (entry && !entry->hash_add_failed) {
+		admit_new(peers, entry);
 		return;
 	}
-	HASH_ADD_KEYPTR(hh, peers->entries, entry->key, strlen(entry->key), entry);
-	log_info("peer %s (pod %s)%s", peer->address, peer->pod ? peer->pod : "?",
-	         peer->terminating ? " is terminating" : "");
-	if (peers->cluster->every_basename)
-		ask_names_in(entry, 0);
-	else
-		set_names(entry, common_names(peers));
+	log_error("peer %s: no memory for it", peer->address);
+	if (entry)
+		free_entry(entry);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -370,34 +409,103 @@ void peers_changed(struct peers *peers, const struct peer *before, const struct 
 
 /* --- names of local nodes ----------------------------------------------------------------- */
 
+/* What is read from the registry. */
+struct reading {
+	struct name_list names;
+	size_t n_visible;
+	bool failed;
+};
+
+static void add_name(struct reading *reading, struct wire_bytes name)
+{
+	if (reading->names.n < NAME_LIST_MAX && name_list_add(&reading->names, name) < 0)
+		reading->failed = true;
+}
+
 static void add_visible(void *arg, const struct local_view *view)
 {
-	if (view->node.type == EPMD_NODE_VISIBLE)
-		name_list_add(arg, view->node.name);
+	struct reading *reading = arg;
+
+	if (view->node.type != EPMD_NODE_VISIBLE)
+		return;
+	reading->n_visible++;
+	add_name(reading, view->node.name);
+}
+
+/* Names that are looked for already come first: no newcomer takes their place. */
+static void add_known(const struct peers *peers, struct reading *reading)
+{
+	for (size_t i = 0; i < peers->names.n; i++) {
+		const char *text = peers->names.names[i];
+		const struct wire_bytes name = {(const uint8_t *)text, strlen(text)};
+		const struct epmd_node *node = registry_find(peers->registry, name);
+		if (node && node->type == EPMD_NODE_VISIBLE)
+			add_name(reading, name);
+	}
+}
+
+static void say_many(struct peers *peers, bool too_many)
+{
+	if (too_many && !peers->said_many)
+		log_warning("more than %d local nodes: peers are not looked at for all their "
+		            "names: set ERL_EPMD_BASENAME to those that matter",
+		            NAME_LIST_MAX);
+	peers->said_many = too_many;
+}
+
+/* Takes over NAMES. */
+static void look_for(struct peers *peers, struct name_list *names)
+{
+	struct peer_entry *entry, *next;
+
+	name_list_clear(&peers->names);
+	peers->names = *names;
+	HASH_ITER (hh, peers->entries, entry, next)
+		if (!entry->waiting)
+			set_names(entry, &peers->names);
 }
 
 static void read_local_names(evutil_socket_t fd, short what, void *arg)
 {
 	struct peers *peers = arg;
-	struct peer_entry *entry, *next;
+	struct reading reading = {0};
 
 	(void)fd;
 	(void)what;
-	name_list_clear(&peers->local);
-	registry_each_local(peers->registry, false, add_visible, &peers->local);
-	HASH_ITER (hh, peers->entries, entry, next)
-		set_names(entry, peers->local.names);
+	add_known(peers, &reading);
+	registry_each_local(peers->registry, false, add_visible, &reading);
+	say_many(peers, reading.n_visible > NAME_LIST_MAX);
+	if (reading.failed)
+		log_error("no memory for the names of local nodes");
+	if (reading.failed || name_list_equal(&reading.names, &peers->names))
+		name_list_clear(&reading.names);
+	else
+		look_for(peers, &reading.names);
 }
 
 /* Deferred, for it is told from within a client's request. */
 static void on_registry_change(void *arg)
 {
 	const struct peers *peers = arg;
+	const struct timeval delay = clock_delay(LOCAL_SETTLE_MS);
 
-	event_active(peers->local_changed, EV_TIMEOUT, 1);
+	if (!event_pending(peers->local_changed, EV_TIMEOUT, NULL) &&
+	    event_add(peers->local_changed, &delay) < 0)
+		log_error("no memory to look for the names of local nodes");
 }
 
 /* --- life ---------------------------------------------------------------------------------- */
+
+static int read_basenames(struct peers *peers, char *const *basenames)
+{
+	int result = 0;
+
+	for (; basenames && *basenames && result == 0; basenames++) {
+		const struct wire_bytes name = {(const uint8_t *)*basenames, strlen(*basenames)};
+		result = name_list_add(&peers->names, name);
+	}
+	return result;
+}
 
 struct peers *peers_new(struct event_base *base, struct registry *registry,
                         const struct cluster *cluster, uint16_t epmd_port)
@@ -411,6 +519,7 @@ struct peers *peers_new(struct event_base *base, struct registry *registry,
 	peers->cluster = cluster;
 	peers->context = (struct target_context){
 	    .base = base,
+	    .crowd = &peers->crowd,
 	    .registry = registry,
 	    .epmd_port = epmd_port,
 	    .dist_port = cluster->dist_port,
@@ -418,8 +527,10 @@ struct peers *peers_new(struct event_base *base, struct registry *registry,
 	    .port_changed = on_port_changed,
 	};
 	peers->local_changed = evtimer_new(base, read_local_names, peers);
-	if (!peers->local_changed) {
-		free(peers);
+	peers->own_timer = evtimer_new(base, admit_waiting, peers);
+	if (!peers->local_changed || !peers->own_timer ||
+	    read_basenames(peers, cluster->basenames) < 0) {
+		peers_free(peers);
 		return NULL;
 	}
 	if (!cluster->basenames && !cluster->every_basename) {
@@ -442,7 +553,11 @@ void peers_free(struct peers *peers)
 		HASH_DEL(peers->entries, entry);
 		free_entry(entry);
 	}
-	name_list_clear(&peers->local);
-	event_free(peers->local_changed);
+	name_list_clear(&peers->names);
+	own_hosts_clear(&peers->own);
+	if (peers->local_changed)
+		event_free(peers->local_changed);
+	if (peers->own_timer)
+		event_free(peers->own_timer);
 	free(peers);
 }

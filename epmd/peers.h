@@ -32,8 +32,10 @@ struct peer_node {
 };
 
 struct peers_events {
-	/* It is new, or its peer or its port has changed. */
+	/* It is new, or its peer or its port has changed.  Where several peers give one name, it is
+	 * the one whose port the registry shows. */
 	void (*node_changed)(void *arg, const struct peer_node *node);
+	/* If another peer still gives a port under that name, node_changed tells so next. */
 	void (*node_gone)(void *arg, const struct peer_node *node);
 	void *arg;
 };
@@ -45,7 +47,8 @@ typedef void peers_node_fn(void *arg, const struct peer_node *node);
 void peers_each_node(const struct peers *peers, peers_node_fn *fn, void *arg);
 
 /* As source_events.peer_changed: AFTER is new or changed, or BEFORE is gone.  A
- * peer at one of this host's own addresses is left out. */
+ * peer at one of this host's own addresses is left out; where these cannot be read, new
+ * peers wait until they can. */
 void peers_changed(struct peers *peers, const struct peer *before, const struct peer *after);
 
 #endif

@@ -15,6 +15,7 @@
 #define FIRST_ROOM 512
 
 struct query {
+	struct crowd *crowd;
 	int fd;
 	int connect_errno; /* connect(2) failed at once */
 	struct event *io;
@@ -30,6 +31,7 @@ struct query {
 
 static void free_query(struct query *query)
 {
+	query->crowd->under_way--;
 	if (query->io)
 		event_free(query->io);
 	if (query->deadline)
@@ -122,13 +124,16 @@ static int begin(struct query *query, const struct sockaddr_any *address)
 	return 0;
 }
 
-struct query *query_start(struct event_base *base, const struct sockaddr_any *address,
-                          const struct epmd_request *request, query_done_fn *done, void *arg)
+struct query *query_start(struct event_base *base, struct crowd *crowd,
+                          const struct sockaddr_any *address, const struct epmd_request *request,
+                          query_done_fn *done, void *arg)
 {
 	struct query *query = calloc(1, sizeof(*query));
 
 	if (!query)
 		return NULL;
+	query->crowd = crowd;
+	crowd->under_way++;
 	query->done = done;
 	query->arg = arg;
 	query->request_len = epmd_request_encode(request, query->request, sizeof(query->request));

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "crowd.h"
 #include "proto/epmd_msg.h"
 #include "sockaddr.h"
 
@@ -21,11 +22,12 @@ struct query;
  * NULL, and ERROR is a phrase. */
 typedef void query_done_fn(void *arg, const uint8_t *bytes, size_t len, const char *error);
 
-/* Sends REQUEST (PORT2 or NAMES) to ADDRESS.  DONE is called once, from the loop,
- * after which the query is gone.  NULL when memory or descriptors are out: then
- * DONE is not called. */
-struct query *query_start(struct event_base *base, const struct sockaddr_any *address,
-                          const struct epmd_request *request, query_done_fn *done, void *arg);
+/* Sends REQUEST (PORT2 or NAMES) to ADDRESS.  As long as it is under way it counts in CROWD,
+ * which must not be full.  DONE is called once, from the loop, after which the query is gone.
+ * NULL when memory or descriptors are out: then DONE is not called. */
+struct query *query_start(struct event_base *base, struct crowd *crowd,
+                          const struct sockaddr_any *address, const struct epmd_request *request,
+                          query_done_fn *done, void *arg);
 /* Ends it without DONE. */
 void query_cancel(struct query *query);
 

@@ -4,13 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Without memory for its table uthash would end the process; so it leaves the
- * entry out and says so, and one registration is refused instead. */
-#define HASH_NONFATAL_OOM 1
-#define uthash_nonfatal_oom(entry) ((entry)->hash_add_failed = true)
-#include <uthash.h>
 #include <utlist.h>
 
+#include "discovery/hash.h"
 #include "registry.h"
 
 #define CREATION_MIN 4u
@@ -27,12 +23,21 @@ struct local_node {
 	uint8_t bytes[];
 };
 
-struct discovered_node {
+/* What one owner has put under a name.  NODE's name and extra stand behind it. */
+struct claim {
 	struct epmd_node node;
-	const void *owner;
+	void *owner;
+	struct claim *next;
+	uint8_t bytes[];
+};
+
+/* A name is there as long as it has claims. */
+struct discovered_name {
+	struct claim *claims; /* the last to come is the first, and the one that is shown */
 	UT_hash_handle hh;
 	bool hash_add_failed;
-	uint8_t bytes[];
+	size_t len;
+	uint8_t name[];
 };
 
 struct registry {
@@ -42,7 +47,7 @@ struct registry {
 	size_t n_locals;
 	size_t n_released;
 	size_t released_max;
-	struct discovered_node *discovered; /* uthash keeps the order of insertion */
+	struct discovered_name *discovered; /* uthash keeps the order of insertion */
 	struct registry_watcher *watchers;
 };
 
@@ -55,10 +60,20 @@ struct registry *registry_new(size_t released_max)
 	return registry;
 }
 
+static void forget_discovered(struct registry *registry, struct discovered_name *found)
+{
+	struct claim *claim, *next;
+
+	LL_FOREACH_SAFE (found->claims, claim, next)
+		free(claim);
+	HASH_DEL(registry->discovered, found);
+	free(found);
+}
+
 void registry_free(struct registry *registry)
 {
 	struct local_node *local, *next_local;
-	struct discovered_node *found, *next_found;
+	struct discovered_name *found, *next_found;
 
 	if (!registry)
 		return;
@@ -66,10 +81,8 @@ void registry_free(struct registry *registry)
 		HASH_DEL(registry->by_name, local);
 		free(local);
 	}
-	HASH_ITER (hh, registry->discovered, found, next_found) {
-		HASH_DEL(registry->discovered, found);
-		free(found);
-	}
+	HASH_ITER (hh, registry->discovered, found, next_found)
+		forget_discovered(registry, found);
 	free(registry);
 }
 
@@ -221,66 +234,111 @@ void registry_each_local(const struct registry *registry, bool released, registr
 
 /* --- discovered nodes -------------------------------------------------------- */
 
-static struct discovered_node *find_discovered(const struct registry *registry,
+static struct discovered_name *find_discovered(const struct registry *registry,
                                                struct wire_bytes name)
 {
-	struct discovered_node *found;
+	struct discovered_name *found;
 
 	HASH_FIND(hh, registry->discovered, name.at, name.len, found);
 	return found;
 }
 
-static bool same_shape(const struct epmd_node *a, const struct epmd_node *b)
+/* Without claims yet.  NULL when memory is out. */
+static struct discovered_name *add_discovered(struct registry *registry, struct wire_bytes name)
 {
-	return a->extra.len == b->extra.len && a->name.len == b->name.len;
+	struct discovered_name *added = calloc(1, sizeof(*added) + name.len);
+
+	if (!added)
+		return NULL;
+	added->len = name.len;
+	memcpy(added->name, name.at, name.len);
+	HASH_ADD_KEYPTR(hh, registry->discovered, added->name, added->len, added);
+	if (!added->hash_add_failed)
+		return added;
+	free(added);
+	return NULL;
 }
 
-int registry_put_discovered(struct registry *registry, const struct epmd_node *node,
-                            const void *owner)
+static struct claim *new_claim(const struct epmd_node *node, void *owner)
 {
-	struct discovered_node *old = find_discovered(registry, node->name);
+	struct claim *claim = calloc(1, sizeof(*claim) + node_bytes(node));
 
-	if (old && same_shape(&old->node, node)) {
-		copy_node(&old->node, old->bytes, node);
-		old->owner = owner;
-		return 0;
-	}
-	struct discovered_node *added = calloc(1, sizeof(*added) + node_bytes(node));
-	if (!added)
+	if (!claim)
+		return NULL;
+	copy_node(&claim->node, claim->bytes, node);
+	claim->owner = owner;
+	return claim;
+}
+
+static struct claim *find_claim(const struct discovered_name *found, const void *owner)
+{
+	struct claim *claim = found->claims;
+
+	while (claim && claim->owner != owner)
+		claim = claim->next;
+	return claim;
+}
+
+/* In the place of the one that its owner has, if any: who is shown must not change with each
+ * answer. */
+static void put_claim(struct discovered_name *found, struct claim *claim)
+{
+	struct claim *old = find_claim(found, claim->owner);
+
+	if (old)
+		LL_REPLACE_ELEM(found->claims, old, claim);
+	else
+		LL_PREPEND(found->claims, claim);
+	free(old);
+}
+
+int registry_put_discovered(struct registry *registry, const struct epmd_node *node, void *owner)
+{
+	struct discovered_name *found = find_discovered(registry, node->name);
+	bool is_new = !found;
+	struct claim *claim = new_claim(node, owner);
+
+	if (claim && is_new)
+		found = add_discovered(registry, node->name);
+	if (!claim || !found) {
+		free(claim);
 		return -1;
-	copy_node(&added->node, added->bytes, node);
-	added->owner = owner;
-	if (old) {
-		HASH_DEL(registry->discovered, old);
-		free(old);
 	}
-	HASH_ADD_KEYPTR(hh, registry->discovered, added->node.name.at, added->node.name.len, added);
-	if (added->hash_add_failed) {
-		free(added);
-		return -1;
-	}
-	tell_discovered(registry);
+	put_claim(found, claim);
+	if (is_new)
+		tell_discovered(registry);
 	return 0;
 }
 
 void registry_remove_discovered(struct registry *registry, struct wire_bytes name,
                                 const void *owner)
 {
-	struct discovered_node *found = find_discovered(registry, name);
+	struct discovered_name *found = find_discovered(registry, name);
+	struct claim *claim = found ? find_claim(found, owner) : NULL;
 
-	if (!found || found->owner != owner)
+	if (!claim)
 		return;
-	HASH_DEL(registry->discovered, found);
-	free(found);
+	LL_DELETE(found->claims, claim);
+	free(claim);
+	if (found->claims)
+		return;
+	forget_discovered(registry, found);
 	tell_discovered(registry);
+}
+
+void *registry_discovered_owner(const struct registry *registry, struct wire_bytes name)
+{
+	const struct discovered_name *found = find_discovered(registry, name);
+
+	return found ? found->claims->owner : NULL;
 }
 
 void registry_each_discovered(const struct registry *registry, registry_discovered_fn *fn,
                               void *arg)
 {
-	for (const struct discovered_node *found = registry->discovered; found;
+	for (const struct discovered_name *found = registry->discovered; found;
 	     found = found->hh.next)
-		fn(arg, &found->node);
+		fn(arg, &found->claims->node);
 }
 
 /* --- both --------------------------------------------------------------------- */
@@ -291,6 +349,6 @@ const struct epmd_node *registry_find(const struct registry *registry, struct wi
 
 	if (local && local->owner)
 		return &local->node;
-	const struct discovered_node *found = find_discovered(registry, name);
-	return found ? &found->node : NULL;
+	const struct discovered_name *found = find_discovered(registry, name);
+	return found ? &found->claims->node : NULL;
 }

@@ -80,13 +80,15 @@ void registry_each_local(const struct registry *registry, bool released, registr
 
 /* --- discovered nodes -------------------------------------------------------- */
 
-/* NODE->name is the full node name.  A name belongs to the OWNER that put it last.
- * Returns 0, or -1 when memory is out. */
-int registry_put_discovered(struct registry *registry, const struct epmd_node *node,
-                            const void *owner);
-/* Takes it out if OWNER still has it. */
+/* NODE->name is the full node name.  Replaces what OWNER has put under it before.  Of
+ * several owners' nodes of one name that of the last owner to come is shown, and the name stays
+ * as long as one of them does.  Returns 0; or -1 when memory is out, and then nothing has changed. */
+int registry_put_discovered(struct registry *registry, const struct epmd_node *node, void *owner);
+/* Takes out what OWNER has put under NAME, if it has. */
 void registry_remove_discovered(struct registry *registry, struct wire_bytes name,
                                 const void *owner);
+/* Whose node is shown under NAME; NULL when there is none. */
+void *registry_discovered_owner(const struct registry *registry, struct wire_bytes name);
 
 /* In the order in which they were first put. */
 typedef void registry_discovered_fn(void *arg, const struct epmd_node *node);

@@ -107,10 +107,16 @@ static void handle_port2(const struct request_context *context, struct conn *con
 		return;
 	}
 	uint8_t *room = conn_reply_room(reply, EPMD_REPLY_MAX);
-	if (room)
-		conn_reply_added(
-		    reply, epmd_port2_reply_encode(registry_find(context->registry, request->name),
-		                                   room, EPMD_REPLY_MAX));
+	if (!room)
+		return;
+	size_t len = epmd_port2_reply_encode(registry_find(context->registry, request->name), room,
+	                                     EPMD_REPLY_MAX);
+	if (len == 0) {
+		log_error("%s: what is known of %.*s is too long for an answer: closed",
+		          conn_text(conn), TEXT(request->name));
+		return;
+	}
+	conn_reply_added(reply, len);
 	reply->after = CONN_CLOSE;
 }
 

@@ -12,9 +12,7 @@
 #include "conn.h"
 #include "control.h"
 #include "registry.h"
-
-/* Whom NAMES shows discovered nodes. */
-enum names_shown { NAMES_SHOWN_LOCAL, NAMES_SHOWN_NONE, NAMES_SHOWN_ALL };
+#include "settings.h"
 
 struct request_context {
 	struct registry *registry;

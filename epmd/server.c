@@ -5,11 +5,17 @@
 
 #include <event2/event.h>
 
+#include "discovery/clock.h"
 #include "log.h"
 #include "server.h"
 
+/* Descriptors suffice again when none was missing for so long. */
+#define STARVED_OVER_MS 5000
+
 struct server {
 	struct event_base *base;
+	struct event *starved_over; /* pending while descriptors are out */
+	unsigned n_shed;            /* connections closed for want of them */
 	struct request_context context;
 	struct conn_pool *conns;
 	struct listener *listener;
@@ -50,14 +56,31 @@ static void on_accepted(void *arg, int fd)
 	conn_accept(server->conns, fd);
 }
 
+static void on_starved_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *server = arg;
+
+	(void)fd;
+	(void)what;
+	log_warning("descriptors suffice again: %u idle connections were closed for want of them",
+	            server->n_shed);
+	server->n_shed = 0;
+}
+
+/* Said when it begins and when it ends: whoever takes all descriptors must not fill the log
+ * too. */
 static bool on_starved(void *arg)
 {
-	const struct server *server = arg;
+	struct server *server = arg;
+	const struct timeval delay = clock_delay(STARVED_OVER_MS);
 	bool freed = conn_pool_shed(server->conns);
 
-	log_warning("out of descriptors: %s",
-	            freed ? "the oldest idle connection was closed"
-	                  : "no connection is accepted for now (raise the limit, see ulimit -n)");
+	server->n_shed += freed;
+	if (!event_pending(server->starved_over, EV_TIMEOUT, NULL))
+		log_warning("out of descriptors: the oldest idle connections are closed, and where "
+		            "there are none, no connection is accepted (raise the limit, see "
+		            "ulimit -n)");
+	event_add(server->starved_over, &delay);
 	return freed;
 }
 
@@ -91,7 +114,8 @@ struct server *server_new(struct event_base *base, const struct options *options
 	    .control = control,
 	};
 	server->conns = conn_pool_new(base, &conn_settings, &conn_events);
-	if (server->context.registry && server->conns)
+	server->starved_over = evtimer_new(base, on_starved_over, server);
+	if (server->context.registry && server->conns && server->starved_over)
 		server->listener = listener_serve(base, listeners, on_accepted, on_starved, server);
 	if (server->listener)
 		return server;
@@ -106,6 +130,8 @@ void server_free(struct server *server)
 	listener_free(server->listener);
 	conn_pool_free(server->conns);
 	registry_free(server->context.registry);
+	if (server->starved_over)
+		event_free(server->starved_over);
 	free(server);
 }
 

@@ -143,17 +143,3 @@ bool sockaddr_of_interface(const struct ifaddrs *interface, struct sockaddr_any 
 	memcpy(&address->storage, interface->ifa_addr, address->len);
 	return address->len > 0;
 }
-
-bool sockaddr_is_own(const char *text)
-{
-	struct sockaddr_any wanted, own;
-	struct ifaddrs *interfaces;
-	bool found = false;
-
-	if (!sockaddr_parse(text, 0, &wanted) || getifaddrs(&interfaces) < 0)
-		return false;
-	for (struct ifaddrs *i = interfaces; i && !found; i = i->ifa_next)
-		found = sockaddr_of_interface(i, &own) && sockaddr_same_host(&own, &wanted);
-	freeifaddrs(interfaces);
-	return found;
-}

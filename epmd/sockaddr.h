@@ -42,7 +42,4 @@ struct ifaddrs;
  * none. */
 bool sockaddr_of_interface(const struct ifaddrs *interface, struct sockaddr_any *address);
 
-/* True when TEXT is an address of one of this host's interfaces. */
-bool sockaddr_is_own(const char *text);
-
 #endif

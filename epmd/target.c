@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "crowd.h"
 #include "discovery/chance.h"
 #include "discovery/clock.h"
 #include "log.h"
@@ -17,14 +18,8 @@
 /* Backoff while there is no port. */
 #define RETRY_FIRST_MS 250
 #define RETRY_MAX_MS 15000
-/* How long a port is believed: at least so long, longer with many targets, so that
- * all of them together ask some fifteen questions a second at most. */
+/* How long a port is believed, at least. */
 #define DOUBT_MIN_MS 10000
-#define DOUBT_PER_TARGET_MS 60
-/* A newcomer is met by the first questions of N peers within N * this. */
-#define SPREAD_PER_TARGET_MS 5
-#define SPREAD_MAX_MS 5000
-#define CROWD_WAIT_MS 50
 
 #define REASON_SIZE 160
 
@@ -62,23 +57,6 @@ static void ask_in(struct target *target, uint64_t ms)
 		log_error("%s: no memory to ask for its port again", target->label);
 }
 
-static uint32_t spread_ms(const struct target_context *context)
-{
-	size_t spread = context->n_targets * SPREAD_PER_TARGET_MS;
-
-	return (uint32_t)(spread < SPREAD_MAX_MS ? spread : SPREAD_MAX_MS);
-}
-
-/* A node may restart without its endpoint showing it. */
-static uint64_t doubt_ms(const struct target_context *context)
-{
-	uint64_t ms = context->n_targets * DOUBT_PER_TARGET_MS;
-
-	if (ms < DOUBT_MIN_MS)
-		ms = DOUBT_MIN_MS;
-	return ms + chance_below((uint32_t)ms);
-}
-
 static void ask_after_failure(struct target *target)
 {
 	unsigned doublings = target->failures < 8 ? target->failures : 8;
@@ -98,7 +76,10 @@ static void unresolved(struct target *target, const char *reason)
 	if (strncmp(target->reason, reason, REASON_SIZE - 1) == 0)
 		return;
 	snprintf(target->reason, sizeof(target->reason), "%s", reason);
-	log_info("%s: no port: %s", target->label, reason);
+	log_info("%s: %s: %s", target->label,
+	         target->port ? "its epmd does not answer (the port that is known stays)"
+	                      : "no port",
+	         reason);
 }
 
 static void set_port(struct target *target, uint16_t port)
@@ -116,20 +97,22 @@ static void forget(struct target *target)
 	set_port(target, 0);
 }
 
-static void resolved(struct target *target, const struct epmd_node *answer)
+/* False when memory is out: then all is as before. */
+static bool resolved(struct target *target, const struct epmd_node *answer)
 {
 	struct epmd_node node = *answer;
 
 	node.name = bytes_of(target->name);
 	if (registry_put_discovered(target->context->registry, &node, target) < 0) {
 		log_error("%s: no memory for its port", target->label);
-		return;
+		return false;
 	}
 	if (target->port != node.port)
 		log_info("%s: port %u", target->label, node.port);
 	target->failures = 0;
 	target->reason[0] = '\0';
 	set_port(target, node.port);
+	return true;
 }
 
 /* --- fixed ports ----------------------------------------------------------------------- */
@@ -153,7 +136,8 @@ static void resolve_fixed(struct target *target)
 	char reason[REASON_SIZE];
 
 	if (node.port) {
-		resolved(target, &node);
+		if (!resolved(target, &node))
+			ask_after_failure(target);
 		return;
 	}
 	snprintf(reason, sizeof(reason), "its endpoint has no port named \"%s\"",
@@ -185,27 +169,49 @@ static void negative(struct target *target, const char *fact)
 	ask_after_failure(target);
 }
 
+/* Why the answer, LEN bytes, cannot be used, as a phrase; NULL when it can: then *RESULT and,
+ * when that is 0, *NODE are what it says. */
+static const char *fault_of(const uint8_t *bytes, size_t len, uint8_t *result,
+                            struct epmd_node *node)
+{
+	if (epmd_port2_reply_decode(bytes, len, result, node) != EPMD_DECODED)
+		return "what answers there is no epmd";
+	if (*result != 0)
+		return NULL;
+	if (node->port == 0)
+		return "it gives port 0, where no node can be";
+	if (node->extra.len > EPMD_EXTRA_MAX)
+		return "it gives an extra field longer than any node may have";
+	return NULL;
+}
+
+static void heed(struct target *target, uint8_t result, const struct epmd_node *node)
+{
+	if (result != 0) {
+		negative(target, "no node");
+	} else if (target->visible_only && node->type != EPMD_NODE_VISIBLE) {
+		negative(target, "only a hidden node");
+	} else if (!resolved(target, node)) {
+		ask_after_failure(target);
+	} else if (!target->connected) {
+		/* A node may restart without its endpoint showing it. */
+		ask_in(target, crowd_doubt_wait(target->context->crowd, DOUBT_MIN_MS));
+	}
+}
+
 static void on_answer(void *arg, const uint8_t *bytes, size_t len, const char *error)
 {
 	struct target *target = arg;
 	struct epmd_node node;
-	uint8_t result;
+	uint8_t result = 0;
 
 	target->query = NULL;
-	target->context->in_flight--;
-	if (!error && epmd_port2_reply_decode(bytes, len, &result, &node) != EPMD_DECODED)
-		error = "what answers there is no epmd";
-	if (error) {
+	if (!error)
+		error = fault_of(bytes, len, &result, &node);
+	if (error)
 		no_answer(target, error);
-	} else if (result != 0) {
-		negative(target, "no node");
-	} else if (target->visible_only && node.type != EPMD_NODE_VISIBLE) {
-		negative(target, "only a hidden node");
-	} else {
-		resolved(target, &node);
-		if (!target->connected)
-			ask_in(target, doubt_ms(target->context));
-	}
+	else
+		heed(target, result, &node);
 }
 
 static void ask(struct target *target)
@@ -216,18 +222,17 @@ static void ask(struct target *target)
 
 	if (target->query)
 		return;
-	if (context->in_flight >= TARGET_IN_FLIGHT_MAX) {
-		ask_in(target, CROWD_WAIT_MS + chance_below(CROWD_WAIT_MS));
+	if (crowd_is_full(context->crowd)) {
+		ask_in(target, crowd_full_wait());
 		return;
 	}
 	if (!sockaddr_parse(target->address, context->epmd_port, &address)) {
 		unresolved(target, "its address is none");
 		return;
 	}
-	target->query = query_start(context->base, &address, &request, on_answer, target);
-	if (target->query)
-		context->in_flight++;
-	else
+	target->query = query_start(context->base, context->crowd, &address, &request, on_answer,
+	                            target);
+	if (!target->query)
 		no_answer(target, "no memory or descriptor to ask it");
 }
 
@@ -267,7 +272,7 @@ struct target *target_new(struct target_context *context, const struct peer *pee
 	if (!target)
 		return NULL;
 	target->context = context;
-	context->n_targets++;
+	context->crowd->n++;
 	evtimer_assign(&target->timer, context->base, on_timer, target);
 	target->alive = strdup(alive);
 	target->name = strdup(name);
@@ -280,7 +285,7 @@ struct target *target_new(struct target_context *context, const struct peer *pee
 		target_free(target);
 		return NULL;
 	}
-	ask_in(target, chance_below(spread_ms(context)));
+	ask_in(target, crowd_first_wait(context->crowd));
 	return target;
 }
 
@@ -288,19 +293,21 @@ void target_free(struct target *target)
 {
 	if (!target)
 		return;
-	if (target->query) {
-		query_cancel(target->query);
-		target->context->in_flight--;
-	}
+	query_cancel(target->query);
 	event_del(&target->timer);
 	if (target->name)
 		registry_remove_discovered(target->context->registry, bytes_of(target->name), target);
-	target->context->n_targets--;
+	target->context->crowd->n--;
 	free(target->alive);
 	free(target->name);
 	free(target->label);
 	free(target->address);
 	free(target);
+}
+
+void *target_owner(const struct target *target)
+{
+	return target->owner;
 }
 
 const char *target_alive(const struct target *target)
@@ -334,7 +341,7 @@ void target_set_connected(struct target *target, bool connected)
 		return;
 	target->connected = connected;
 	if (!connected)
-		ask_in(target, chance_below(spread_ms(target->context)));
+		ask_in(target, crowd_first_wait(target->context->crowd));
 	else if (target->port)
 		event_del(&target->timer);
 }
@@ -343,5 +350,5 @@ void target_doubt(struct target *target, const struct peer *peer)
 {
 	target->named_port = named_port(target->context, peer);
 	target->failures = 0;
-	ask_in(target, chance_below(spread_ms(target->context)));
+	ask_in(target, crowd_first_wait(target->context->crowd));
 }

@@ -16,6 +16,7 @@
 #include "discovery/peer.h"
 #include "registry.h"
 
+struct crowd;
 struct event_base;
 struct target;
 
@@ -26,14 +27,10 @@ struct target_context {
 	uint16_t epmd_port;    /* of the peers' epmds */
 	uint16_t dist_port;    /* fixed distribution port, or 0: ask */
 	const char *dist_name; /* or the name of an endpoint port, or NULL */
-	unsigned in_flight;    /* questions under way */
-	size_t n_targets;
+	struct crowd *crowd;   /* all who ask */
 	/* The target's port has become known, has changed, or is not known any more. */
 	void (*port_changed)(void *owner, struct target *target);
 };
-
-/* Questions under way at once; more wait. */
-#define TARGET_IN_FLIGHT_MAX 64
 
 /* A target for the node NAME (full, ALIVE before the @) of PEER; strings are
  * copied.  VISIBLE_ONLY: a hidden node there does not count.  OWNER is for
@@ -44,6 +41,7 @@ struct target *target_new(struct target_context *context, const struct peer *pee
 /* Takes it out of the registry too. */
 void target_free(struct target *target);
 
+void *target_owner(const struct target *target);
 const char *target_alive(const struct target *target);
 const char *target_name(const struct target *target);
 /* The name and the pod, for log lines. */

@@ -42,6 +42,7 @@ struct mate {
 	uint64_t dialled_ms;
 	char why[VERDICT_SIZE];
 	UT_hash_handle hh; /* by NAME */
+	bool hash_add_failed;
 };
 
 struct mesh {
@@ -456,12 +457,13 @@ static struct mate *add_mate(struct mesh *mesh, const char *name)
 		return NULL;
 	mate->mesh = mesh;
 	mate->name = strdup(name);
-	if (!mate->name) {
-		free(mate);
-		return NULL;
-	}
-	HASH_ADD_KEYPTR(hh, mesh->mates, mate->name, strlen(mate->name), mate);
-	return mate;
+	if (mate->name)
+		HASH_ADD_KEYPTR(hh, mesh->mates, mate->name, strlen(mate->name), mate);
+	if (mate->name && !mate->hash_add_failed)
+		return mate;
+	free(mate->name);
+	free(mate);
+	return NULL;
 }
 
 static void greet(struct mesh *mesh, struct remote *remote)

@@ -94,7 +94,10 @@ static struct remote *add(struct remotes *remotes, const struct peer_node *node)
 		return NULL;
 	}
 	HASH_ADD_KEYPTR(hh, remotes->by_name, remote->name, strlen(remote->name), remote);
-	return remote;
+	if (!remote->hash_add_failed)
+		return remote;
+	free_remote(remote);
+	return NULL;
 }
 
 static bool set_text(char **text, const char *wanted)

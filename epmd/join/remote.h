@@ -9,8 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <uthash.h>
-
+#include "discovery/hash.h"
 #include "epmd/join/look.h"
 #include "epmd/peers.h"
 
@@ -30,6 +29,7 @@ struct remote {
 	struct look *look;
 	struct look_result seen; /* of the last look that ended */
 	UT_hash_handle hh;
+	bool hash_add_failed;
 };
 
 struct remotes_events {

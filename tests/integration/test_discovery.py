@@ -4,7 +4,7 @@ stand-in API server, with stock epmd as the peers' own."""
 import pytest
 
 from lab import wire
-from lab.sidecar import account_pod, await_discovered, discovered, discovering
+from lab.sidecar import account_pod, await_discovered, count_log, discovered, discovering
 from lab.wait import until
 
 APP = {"app": "sample"}
@@ -214,6 +214,21 @@ def test_a_peer_that_moves_between_slices_never_leaves(daemon, peer, api):
     late = peer(41002)
     await_discovered(ours, {full(other): 41001, full(late): 41002})
     assert not any("is gone" in line for line in ours.log_lines())
+
+
+def test_an_address_that_two_slices_give_stays_until_the_last_of_them_goes(daemon, peer, api):
+    other = peer(41001, endpoint=False)
+    with_pod = {"addresses": [other.ip], "targetRef": {"kind": "Pod", "name": "p", "uid": "u1"}}
+    api.put_slice("one", [with_pod], labels=APP)
+    ours = daemon()
+    await_discovered(ours, {full(other): 41001})
+    api.put_slice("two", [other.ip], labels=APP)
+    until(lambda: count_log(ours, f"{full(other)}.*: port 41001") == 2, 5, "both to have a port")
+    api.delete_slice("two")
+    ours.wait_log(r"peer \S+ \(pod \?\) is gone")
+    assert discovered(ours) == {full(other): 41001}
+    api.delete_slice("one")
+    await_discovered(ours, {}, timeout=4)
 
 
 def test_labels_that_stop_matching_take_the_peers_away(daemon, peer, api):

@@ -1,6 +1,7 @@
 """How requests arrive: lengths, pieces, surplus, half-closed and idle connections, and from where."""
 
 import contextlib
+import resource
 import socket
 import string
 import struct
@@ -11,6 +12,7 @@ from both import CLOSED, answer_to, dial, is_ended, is_open, send_pieces, table
 from both import binary, daemon  # noqa: F401 (fixtures)
 from lab import pods, wire
 from lab.epmd import Epmd, read_all
+from lab.sidecar import count_log
 from lab.wire import framed
 
 NAMES, MISS = wire.names(), b"w\x01"
@@ -219,3 +221,19 @@ def test_anybody_may_ask_for_names_and_ports(neighbours, place):
     daemon = neighbours.strict
     assert neighbours.answer(daemon, place, NAMES) == struct.pack(">I", daemon.port) + b"name a at port 1\n"
     assert neighbours.answer(daemon, place, wire.port2("a"))[:4] == b"w\0\0\x01"
+
+
+# More connections than descriptors
+
+
+def test_connections_that_are_closed_for_others_are_counted_not_listed(epmd, epmd_binary):
+    ours = epmd(epmd_binary)
+    resource.prlimit(ours.process.pid, resource.RLIMIT_NOFILE, (40, 40))
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(ours.connect()) for _ in range(100)]
+        ours.wait_log("out of descriptors: the oldest idle connections are closed")
+        assert is_ended(crowd[50])
+        assert is_open(ours, crowd[-1])
+    closed = ours.wait_log(r"descriptors suffice again: (\d+) idle connections were closed", timeout=10)
+    assert 60 <= int(closed[1]) <= 100
+    assert count_log(ours, "out of descriptors") == 1

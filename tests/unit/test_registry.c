@@ -12,6 +12,19 @@
 
 #include "epmd/registry.h"
 
+/* Memory that is out (linked with --wrap=calloc): how many calls fail. */
+static unsigned failing_callocs;
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	if (failing_callocs == 0)
+		return __real_calloc(n, size);
+	failing_callocs--;
+	return NULL;
+}
+
 #define CLOCK 1700000000u
 
 static int owner_a, owner_b;
@@ -152,12 +165,45 @@ static void discovered_nodes_stand_apart(void **state)
 	assert_int_equal(registry_put_discovered(registry, &far, &owner_b), 0);
 	assert_int_equal(registry_find(registry, text("a@10.0.0.7"))->extra.len, 4);
 	registry_each_discovered(registry, append_discovered, line);
-	assert_string_equal(line, "b@10.0.0.8:2 a@10.0.0.7:5 ");
+	assert_string_equal(line, "a@10.0.0.7:5 b@10.0.0.8:2 ");
 
 	registry_remove_discovered(registry, text("a@10.0.0.7"), &owner_a);
 	assert_non_null(registry_find(registry, text("a@10.0.0.7")));
 	registry_remove_discovered(registry, text("a@10.0.0.7"), &owner_b);
 	assert_null(registry_find(registry, text("a@10.0.0.7")));
+}
+
+static void a_name_stays_until_the_last_owner_takes_it_out(void **state)
+{
+	struct registry *registry = *state;
+	struct epmd_node far = node("a@10.0.0.7", 41463), late = node("a@10.0.0.7", 41464);
+
+	assert_null(registry_discovered_owner(registry, far.name));
+	registry_put_discovered(registry, &far, &owner_a);
+	registry_put_discovered(registry, &late, &owner_b);
+	assert_int_equal(registry_find(registry, far.name)->port, 41464);
+	assert_ptr_equal(registry_discovered_owner(registry, far.name), &owner_b);
+	registry_put_discovered(registry, &far, &owner_a);
+	assert_ptr_equal(registry_discovered_owner(registry, far.name), &owner_b);
+	registry_remove_discovered(registry, far.name, &owner_b);
+	assert_int_equal(registry_find(registry, far.name)->port, 41463);
+	assert_ptr_equal(registry_discovered_owner(registry, far.name), &owner_a);
+	registry_remove_discovered(registry, far.name, &owner_a);
+	assert_null(registry_find(registry, far.name));
+}
+
+static void without_memory_for_the_new_node_the_old_one_stays(void **state)
+{
+	struct registry *registry = *state;
+	struct epmd_node far = node("a@10.0.0.7", 41463);
+
+	registry_put_discovered(registry, &far, &owner_a);
+	far.extra = text("more");
+	failing_callocs = 1;
+	assert_int_equal(registry_put_discovered(registry, &far, &owner_a), -1);
+	assert_int_equal(failing_callocs, 0);
+	assert_int_equal(registry_find(registry, far.name)->port, 41463);
+	assert_int_equal(registry_find(registry, far.name)->extra.len, 0);
 }
 
 static void a_local_node_wins_over_a_discovered_one(void **state)
@@ -221,6 +267,8 @@ int main(void)
 	    TEST(the_oldest_released_name_is_forgotten),
 	    TEST(local_nodes_are_shown_newest_first),
 	    TEST(discovered_nodes_stand_apart),
+	    TEST(a_name_stays_until_the_last_owner_takes_it_out),
+	    TEST(without_memory_for_the_new_node_the_old_one_stays),
 	    TEST(a_local_node_wins_over_a_discovered_one),
 	    TEST(changes_of_local_nodes_are_told),
 	    TEST(changes_of_discovered_nodes_are_told),
