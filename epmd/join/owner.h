@@ -3,7 +3,7 @@
 #define KEPMD_EPMD_JOIN_OWNER_H
 
 /* Who holds the other end of a connection from this host, as the kernel tells it
- * in /proc (proc(5): /proc/PID/cmdline, /proc/PID/fd; the kernel's
+ * (sock_diag.h) or shows it in /proc (proc(5): /proc/PID/cmdline, /proc/PID/fd; the kernel's
  * Documentation/networking/proc_net_tcp.rst: the table of sockets).  No call here
  * waits for anybody, and each reads a bounded amount. */
 
