@@ -23,13 +23,11 @@ def challenge(name, flags=OTP_25, creation=77):
     return frame(struct.pack(">cQIIH", b"N", flags, 1234, creation, len(name)) + name)
 
 
-class ScriptedNode:
-    """Answers each connection's name with `answer` (bytes), then waits for its end; b"" hangs up at once,
-    None says nothing. `heard` are the names that have come."""
+class Listening:
+    """Listens on an address of a pod and talks with each connection in a thread of its own."""
 
-    def __init__(self, pod, answer):
-        self.answer, self.heard = answer, []
-        self._listener = pod.listen(pod.ip)
+    def __init__(self, pod, address):
+        self._listener = pod.listen(address)
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -49,6 +47,15 @@ class ScriptedNode:
             except OSError:
                 return
             threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+
+class ScriptedNode(Listening):
+    """Answers each connection's name with `answer` (bytes), then waits for its end; b"" hangs up at once,
+    None says nothing. `heard` are the names that have come."""
+
+    def __init__(self, pod, answer):
+        self.answer, self.heard = answer, []
+        super().__init__(pod, pod.ip)
 
     def _talk(self, connection):
         with connection:
@@ -67,7 +74,7 @@ class ScriptedNode:
                 return
 
 
-class LocalNode:
+class LocalNode(Listening):
     """A node that lets itself be linked to: the whole handshake, and calls answered by a script.
 
     `answers` maps "module:function" to a term, a function of the arguments, or None for silence; `sends` is
@@ -84,18 +91,10 @@ class LocalNode:
         self.connections = {}  # what dist_ctrl shows: {full name: anything}
         self.calls, self.ticks, self.links, self.refused = [], 0, 0, 0
         self._open = []
-        self._listener = pod.listen("127.0.0.1")
-        self.port = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def __enter__(self):
-        return self
+        super().__init__(pod, "127.0.0.1")
 
     def __exit__(self, *exception):
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(5)
+        super().__exit__(*exception)
         self.hang_up()
 
     def hang_up(self):
@@ -114,14 +113,6 @@ class LocalNode:
         if what == "otp_release":
             return "25"
         return [(Atom(name), connection) for name, connection in self.connections.items()]
-
-    def _serve(self):
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
     def _talk(self, connection):
         with connection:
