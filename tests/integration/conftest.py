@@ -128,12 +128,13 @@ def sample_api(network, standin):
 
 @pytest.fixture
 def member(network, sample_api, tmp_path, epmd_binary, erl, closing):
-    """Makes members of the Service; `enlist=False` leaves the endpoint out."""
+    """Makes members of the Service; `enlist=False` leaves the endpoint out, and another epmd's
+    `binary` takes an `erl` that starts it."""
     count = iter(range(1000))
 
-    def make(enlist=True, **kwargs):
+    def make(enlist=True, binary=epmd_binary, **kwargs):
         kwargs.setdefault("erl", erl)
-        made = closing.enter_context(Member(network, sample_api, str(tmp_path), epmd_binary, next(count), **kwargs))
+        made = closing.enter_context(Member(network, sample_api, str(tmp_path), binary, next(count), **kwargs))
         return made.enlist() if enlist else made
 
     return make

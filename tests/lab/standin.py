@@ -104,9 +104,12 @@ class Standin:
         self.authority = Authority(os.path.join(self.directory, f"ca-{self._authorities}"))
         self.new_certificate(ip_san)
 
-    def new_certificate(self, ip_san=True, names=("kubernetes", "kubernetes.default.svc", "localhost")):
-        """Another certificate of the same authority, say one that lacks our address."""
+    def new_certificate(self, ip_san=True, names=("kubernetes", "kubernetes.default.svc", "localhost"),
+                        newest=ssl.TLSVersion.MAXIMUM_SUPPORTED):
+        """Another certificate of the same authority, say one that lacks our address, for TLS up
+        to a version."""
         self._context = self.authority.server_context(names, [self.address] if ip_san else [])
+        self._context.maximum_version = newest
 
     # Listening
 
