@@ -28,6 +28,7 @@ struct daemon {
 	const struct options *options;
 	struct cluster cluster;
 	char *kubeconfig;               /* under -daemon: its path from / */
+	char *peers_path;               /* likewise of the file of peers */
 	char setting_error[ERROR_SIZE]; /* under -daemon: what is wrong with a setting */
 	struct event_base *base;
 	struct event *terminate;
@@ -197,12 +198,20 @@ static int read_settings(struct daemon *daemon)
 	return goes_on ? 0 : -1;
 }
 
-/* Of those that are not wrong but do not do what they are there for. */
-static void warn_of_settings(const struct options *options)
+static void warn_foreign(void *arg, const char *variable)
 {
-	const char *idle = cluster_idle_setting(options);
+	(void)arg;
+	log_warning("%s is set, but means nothing where peers are read from a file: unset it",
+	            variable);
+}
+
+/* Of those that are not wrong but do not do what they are there for. */
+static void warn_of_settings(const struct daemon *daemon)
+{
+	const char *idle = cluster_idle_setting(daemon->options);
 
 	options_each_unknown(say_unknown, NULL);
+	cluster_each_foreign(daemon->options, &daemon->cluster, warn_foreign, NULL);
 	if (idle)
 		log_warning("%s is set, but ERL_EPMD_DISCOVERY is not: nothing is discovered: set "
 		            "ERL_EPMD_DISCOVERY=kubernetes",
@@ -218,6 +227,9 @@ static void keep_paths(struct daemon *daemon)
 	daemon->kubeconfig = settings->kubeconfig ? abspath(settings->kubeconfig) : NULL;
 	if (daemon->kubeconfig)
 		settings->kubeconfig = daemon->kubeconfig;
+	daemon->peers_path = settings->path ? abspath(settings->path) : NULL;
+	if (daemon->peers_path)
+		settings->path = daemon->peers_path;
 	abspath_variable("KUBECONFIG");
 }
 
@@ -366,6 +378,7 @@ static void tear_down(struct daemon *daemon)
 		event_base_free(daemon->base);
 	cluster_clear(&daemon->cluster);
 	free(daemon->kubeconfig);
+	free(daemon->peers_path);
 }
 
 static int serve(struct daemon *daemon, struct listener_set *set)
@@ -381,7 +394,7 @@ static int serve(struct daemon *daemon, struct listener_set *set)
 		log_error("discovery is off: %s", daemon->setting_error);
 		daemon->control.off_because = daemon->setting_error;
 	}
-	warn_of_settings(daemon->options);
+	warn_of_settings(daemon);
 	if (start_discovery(daemon) < 0)
 		return 1;
 	if (daemon->options->systemd && service_notify("READY=1") < 0)
@@ -412,6 +425,7 @@ int daemon_run(const struct options *options)
 		listener_close(&set);
 		cluster_clear(&daemon.cluster);
 		free(daemon.kubeconfig);
+		free(daemon.peers_path);
 		return 1;
 	}
 	raise_descriptor_limit();
