@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,10 @@
  * telling (inode(7): they are those of the kernel's last tick, or of another host). */
 #define YOUNG_S 2
 
+/* How long peers are put before others have their turn: each is a node to ask for, and a line
+ * in the log. */
+#define PUT_MS 3
+
 /* All of a file's peers are of one scope of the peer set. */
 #define SCOPE 0
 
@@ -47,6 +52,10 @@ struct source {
 	char *folder;
 	struct peerset *peers;
 	struct event *settle;
+
+	struct file_peers found; /* being put into the set */
+	size_t n_put;            /* objects of it that are */
+	struct event *put;
 
 	struct event *timer; /* the next look at the file */
 	bool touched;        /* the timer is that of a change */
@@ -88,33 +97,14 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 	settle(arg);
 }
 
-/* The file holds what is FOUND.  False when memory is out; nothing has gone then. */
-static bool put(struct source *source, struct file_peers *found)
-{
-	uint64_t now = clock_now_ms();
-	char object[32];
-	bool good = true;
-
-	peerset_replace_begin(source->peers, SCOPE);
-	for (size_t i = 0; i < found->n_objects && good; i++) {
-		struct kube_object *from = &found->objects[i];
-		snprintf(object, sizeof(object), "%zu", i);
-		good =
-		    peerset_put(source->peers, SCOPE, object, from->peers, from->n_peers, now) == 0;
-	}
-	if (good)
-		peerset_replace_end(source->peers, SCOPE, now);
-	settle(source);
-	return good;
-}
-
 /* --- what is said --------------------------------------------------------------------------- */
 
 static void say(const struct source *source, enum report_level level, const char *text)
 {
-	char line[2 * TROUBLE_SIZE];
+	char line[PATH_MAX + 2 * TROUBLE_SIZE];
 
-	snprintf(line, sizeof(line), "ERL_EPMD_DISCOVERY=file:%s %s", source->path, text);
+	snprintf(line, sizeof(line), "ERL_EPMD_DISCOVERY=file:%.*s %s", PATH_MAX, source->path,
+	         text);
 	source->events.report(source->events.arg, level, line);
 }
 
@@ -150,6 +140,71 @@ static void say_well(struct source *source, size_t n)
 	else
 		snprintf(text, sizeof(text), "is %s, peers: %zu", again ? "good again" : "read", n);
 	say(source, REPORT_INFO, text);
+}
+
+/* --- putting what was found into the set ------------------------------------------------------- */
+
+static void end_put(struct source *source)
+{
+	file_peers_clear(&source->found);
+	source->n_put = 0;
+}
+
+/* Nothing has gone.  The file is read again. */
+static void fail_put(struct source *source)
+{
+	source->trusted = false;
+	end_put(source);
+	say_trouble(source, "cannot be kept: memory is out: it is tried again");
+}
+
+static bool put_next(struct source *source, uint64_t now)
+{
+	struct kube_object *object = &source->found.objects[source->n_put];
+	char name[32];
+
+	snprintf(name, sizeof(name), "%zu", source->n_put++);
+	return peerset_put(source->peers, SCOPE, name, object->peers, object->n_peers, now) == 0;
+}
+
+/* Puts objects as long as it may.  Until all are, nothing goes from the set. */
+static void put_some(struct source *source)
+{
+	const struct timeval next_turn = {0};
+	uint64_t begun = clock_now_ms(), now = begun;
+	bool good = true;
+
+	while (good && source->n_put < source->found.n_objects && now < begun + PUT_MS) {
+		good = put_next(source, now);
+		now = clock_now_ms();
+	}
+	if (!good) {
+		fail_put(source);
+	} else if (source->n_put < source->found.n_objects) {
+		event_add(source->put, &next_turn);
+	} else {
+		peerset_replace_end(source->peers, SCOPE, now);
+		end_put(source);
+	}
+	settle(source);
+}
+
+static void on_put(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	put_some(arg);
+}
+
+/* Takes over what is FOUND.  If the last file is still being put, this one is instead. */
+static void begin_put(struct source *source, const struct file_peers *found)
+{
+	event_del(source->put);
+	end_put(source);
+	source->found = *found;
+	say_well(source, file_peers_count(found));
+	peerset_replace_begin(source->peers, SCOPE);
+	put_some(source);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -241,25 +296,15 @@ static bool read_peers(struct source *source, int fd, struct file_peers *found, 
 static void read_file(struct source *source)
 {
 	char trouble[TROUBLE_SIZE] = "";
-	struct file_peers found = {0};
-	size_t n = 0;
+	struct file_peers found;
 
 	say(source, REPORT_DEBUG, "is being read");
-	int fd = open_file(source, trouble);
 	source->trusted = false;
-	if (fd >= 0 && read_peers(source, fd, &found, trouble)) {
-		n = file_peers_count(&found);
-		if (!put(source, &found)) {
-			source->trusted = false;
-			snprintf(trouble, sizeof(trouble),
-			         "cannot be kept: memory is out: it is tried again");
-		}
-	}
-	file_peers_clear(&found);
-	if (trouble[0])
-		say_trouble(source, trouble);
+	int fd = open_file(source, trouble);
+	if (fd >= 0 && read_peers(source, fd, &found, trouble))
+		begin_put(source, &found);
 	else
-		say_well(source, n);
+		say_trouble(source, trouble);
 }
 
 static bool same_time(const struct timespec *a, const struct timespec *b)
@@ -359,8 +404,11 @@ static void stop(struct source *source)
 		close(source->inotify);
 	if (source->timer)
 		event_free(source->timer);
+	if (source->put)
+		event_free(source->put);
 	if (source->settle)
 		event_free(source->settle);
+	file_peers_clear(&source->found);
 	peerset_free(source->peers);
 	free(source->path);
 	free(source->folder);
@@ -389,9 +437,10 @@ static struct source *start(struct event_base *base, const struct source_setting
 	source->folder = folder_of(settings->path);
 	source->peers = peerset_new(false, on_peer, source);
 	source->settle = evtimer_new(base, on_settle, source);
+	source->put = evtimer_new(base, on_put, source);
 	source->timer = evtimer_new(base, on_timer, source);
 	open_inotify(source, base);
-	if (!source->path || !source->folder || !source->peers || !source->settle ||
+	if (!source->path || !source->folder || !source->peers || !source->settle || !source->put ||
 	    !source->timer) {
 		stop(source);
 		return NULL;

@@ -15,6 +15,9 @@
 /* How much of a wrong word is quoted. */
 #define QUOTE_MAX 40
 
+/* As many as an EndpointSlice has by default, so that they can be handled bit by bit. */
+#define LINES_PER_OBJECT 100
+
 #define BLANKS " \t\r"
 #define N_BLANKS (sizeof(BLANKS) - 1)
 
@@ -331,13 +334,22 @@ static bool normalize(struct word word, char text[INET6_ADDRSTRLEN])
 	       inet_ntop(family, &binary, text, INET6_ADDRSTRLEN);
 }
 
+/* The object that the next line's peer goes to; NULL after a failure. */
+static struct kube_object *object_for_line(struct reading *reading)
+{
+	struct file_peers *found = reading->found;
+	struct kube_object *last = found->n_objects ? &found->objects[found->n_objects - 1] : NULL;
+
+	return last && last->n_peers < LINES_PER_OBJECT ? last : add_object(reading);
+}
+
 static void add_peer(struct reading *reading, const char *address, struct word pod)
 {
-	struct kube_object *object = reading->found->objects;
+	struct kube_object *object = object_for_line(reading);
 	struct peer peer = {.ready = true, .serving = true};
-	void *peers = object->peers;
+	void *peers = object ? object->peers : NULL;
 
-	if (!make_room(reading, &peers, object->n_peers, sizeof(peer)))
+	if (!object || !make_room(reading, &peers, object->n_peers, sizeof(peer)))
 		return;
 	object->peers = peers;
 	peer.key = strdup(address);
@@ -404,8 +416,6 @@ static void read_lines(struct reading *reading)
 {
 	const char *p = reading->text, *end = p + reading->len;
 
-	if (!add_object(reading))
-		return;
 	while (p < end && !reading->failed) {
 		const char *line = p;
 		p = line_end(line, end);

@@ -19,10 +19,10 @@
 
 #include "kube_object.h"
 
-/* Bytes of a file that is read: about thirty thousand endpoints as kubectl prints them. */
+/* Bytes of a file that is read: some twenty thousand endpoints as kubectl prints them. */
 #define FILE_PEERS_MAX (16u << 20)
 
-/* Owns its objects.  All lines are one object, whose key is NULL. */
+/* Owns its objects.  Lines are put together to objects whose key is NULL. */
 struct file_peers {
 	struct kube_object *objects;
 	size_t n_objects;

@@ -85,6 +85,17 @@ def test_lines_are_added_and_removed(daemon, path):
     assert count_log(ours, "is read, peers: 2") == count_log(ours, "peers: ") == 1
 
 
+def test_a_long_list_moves_up_without_a_flap(daemon, path):
+    many = [f"10.0.{n // 200}.{n % 200 + 1}" for n in range(1000)]
+    path.write_text(lines(*many))
+    ours = daemon()
+    await_discovered(ours, nodes(*many))
+    replace(path, lines(*many[1:]))
+    await_discovered(ours, nodes(*many[1:]), SETTLE_S + NOTICED_S)
+    assert count_log(ours, "is gone") == count_log(ours, f"peer {many[0]} .* is gone") == 1
+    assert count_log(ours, r"info: peer .* \(pod \?\)$") == len(many)
+
+
 def test_a_rename_over_it_is_seen(daemon, path):
     path.write_text(lines("10.0.0.7"))
     ours = daemon()

@@ -184,6 +184,25 @@ static void an_error_is_cut_to_its_room(void **state)
 	assert_int_equal(file_peers_parse("{", 1, &found, NULL, 0), -1);
 }
 
+static void many_lines_are_several_objects(void **state)
+{
+	struct file_peers found;
+	char *text = NULL, error[100];
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	(void)state;
+	for (int i = 0; i < 250; i++)
+		fprintf(out, "10.0.0.%d\n# and\n", i);
+	fclose(out);
+	assert_int_equal(file_peers_parse(text, len, &found, error, sizeof(error)), 0);
+	assert_int_equal(found.n_objects, 3);
+	assert_int_equal(file_peers_count(&found), 250);
+	assert_string_equal(found.objects[2].peers[49].address, "10.0.0.249");
+	file_peers_clear(&found);
+	free(text);
+}
+
 /* A list without items, or a single object, made longer by PAD bytes. */
 static char *make_long(const char *kind, size_t pad, size_t *len)
 {
@@ -236,6 +255,7 @@ int main(void)
 	    cmocka_unit_test(what_is_quoted_is_printable),
 	    cmocka_unit_test(an_address_with_a_nul_is_none),
 	    cmocka_unit_test(an_error_is_cut_to_its_room),
+	    cmocka_unit_test(many_lines_are_several_objects),
 	    cmocka_unit_test(a_single_object_may_be_longer_than_an_envelope),
 	    cmocka_unit_test(a_list_with_a_frame_that_is_too_long_is_refused),
 	};
