@@ -16,6 +16,7 @@ from lab.wait import until
 DIST = 9100
 SETTLE_S = 1  # discovery/peerset.h
 POLL_S = 3  # discovery/file.c
+DEBOUNCE_S = 0.1
 NOTICED_S = 2  # well before the next poll would: by inotify
 
 
@@ -69,6 +70,15 @@ def trouble(daemon):
     return [line for line in daemon.log_lines() if " error: " in line]
 
 
+def readings(daemon):
+    return count_log(daemon, "debug: .* is being read")
+
+
+def wait_readings(daemon, n):
+    """A file that was just changed when it was read is read once more, by the next poll."""
+    until(lambda: readings(daemon) >= n, 10, f"{n} readings")
+
+
 # --- changes ------------------------------------------------------------------------------------
 
 
@@ -94,6 +104,27 @@ def test_a_long_list_moves_up_without_a_flap(daemon, path):
     await_discovered(ours, nodes(*many[1:]), SETTLE_S + NOTICED_S)
     assert count_log(ours, "is gone") == count_log(ours, f"peer {many[0]} .* is gone") == 1
     assert count_log(ours, r"info: peer .* \(pod \?\)$") == len(many)
+
+
+def test_a_list_that_changes_while_it_is_taken_in(daemon, path):
+    """It is put bit by bit, which takes longer than noticing the next."""
+    path.write_text(lines(*(f"10.{n // 200}.{n % 200}.1" for n in range(5000))))
+    ours = daemon()
+    ours.wait_log("peers: 5000")
+    replace(path, lines("10.0.0.1", "10.0.0.2"))
+    await_discovered(ours, nodes("10.0.0.1", "10.0.0.2"), SETTLE_S + NOTICED_S)
+
+
+def test_a_burst_of_changes_is_read_as_one(daemon, path):
+    path.write_text(lines("10.0.0.7"))
+    ours = daemon(ERL_EPMD_LOG_LEVEL="debug")
+    wait_readings(ours, 2)
+    begun = time.monotonic()
+    for n in range(40):
+        replace(path, lines("10.0.0.7", f"10.0.1.{n}"))
+    took = time.monotonic() - begun
+    ours.wait_log(r"peer 10\.0\.1\.39 ")
+    assert readings(ours) <= 2 + took / DEBOUNCE_S + 2
 
 
 def test_a_rename_over_it_is_seen(daemon, path):
@@ -289,15 +320,6 @@ def test_what_is_no_file_takes_nobody_away_and_holds_nobody_up(daemon, path, put
     path.write_text(lines("10.0.0.7"))
     ours.wait_log("is good again, peers: 1", NOTICED_S)
     assert count_log(ours, "is gone") == 0
-
-
-def readings(daemon):
-    return count_log(daemon, "debug: .* is being read")
-
-
-def wait_readings(daemon, n):
-    """A file that was just changed when it was read is read once more, by the next poll."""
-    until(lambda: readings(daemon) >= n, 10, f"{n} readings")
 
 
 def test_each_trouble_is_said_once(daemon, path):
