@@ -137,6 +137,14 @@ static const char *kind_of(const json_t *root)
 	return kind ? kind : "absent";
 }
 
+/* Null is as none, as everywhere in the API. */
+static bool has_kind(const json_t *root)
+{
+	const json_t *kind = json_object_get(root, "kind");
+
+	return kind && !json_is_null(kind);
+}
+
 /* The JSON text of LEN bytes at AT, a part of the file. */
 static json_t *load(struct reading *reading, const char *at, size_t len)
 {
@@ -160,7 +168,7 @@ static void read_object(struct reading *reading, const char *at, const json_t *r
 		return;
 	kube_object_read(&json, shape->parsed_as, root, object);
 	if (json.failed)
-		fail(reading, at, "the %s that begins here: %s", shape->kind, phrase);
+		fail(reading, at, "the %s that begins here: %s: " JSON_MEND, shape->kind, phrase);
 }
 
 /* Called for each item of a list; TEXT is in the file, which is cut as a whole. */
@@ -170,7 +178,7 @@ static bool on_item(void *arg, const char *text, size_t len)
 	json_t *root = load(reading, text, len);
 	const struct shape *shape = reading->shape;
 
-	if (root && json_object_get(root, "kind"))
+	if (root && has_kind(root))
 		shape = shape_of(kind_of(root));
 	if (root && shape)
 		read_object(reading, text, root, shape);
@@ -247,7 +255,7 @@ static void read_items(struct reading *reading)
 
 	json_decref(cut(reading, on_item, &error));
 	if (error != KUBE_SPLIT_OK)
-		fail(reading, NULL, "%s", kube_split_error_text(error));
+		fail(reading, NULL, "%s: " JSON_MEND, kube_split_error_text(error));
 }
 
 /* CUT_ERROR is why it could not be cut. */
@@ -260,7 +268,7 @@ static void read_list(struct reading *reading, const json_t *root, enum kube_spl
 	if (!json_is_array(items) || cut_error == KUBE_SPLIT_NOT_JSON)
 		fail(reading, NULL, "its \"items\" are no list of objects: " JSON_MEND);
 	else if (cut_error != KUBE_SPLIT_OK)
-		fail(reading, NULL, "%s", kube_split_error_text(cut_error));
+		fail(reading, NULL, "%s: " JSON_MEND, kube_split_error_text(cut_error));
 	else
 		read_items(reading);
 }
