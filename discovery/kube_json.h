@@ -4,7 +4,7 @@
 
 /* A reader of parsed JSON with a sticky error: read all fields, then look at
  * FAILED once.  A member that is absent or null is no error, one of the wrong type
- * is.  For the kube_*.c that read objects only. */
+ * is.  For the kube_*.c that read objects, and file_peers.c, only. */
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -59,6 +59,10 @@ bool kube_json_peer(struct kube_json *json, const char *address, const json_t *t
 /* The kinds.  They fill OBJECT's peers and truncated, and fail by JSON->failed. */
 void kube_slice_read(struct kube_json *json, const json_t *root, struct kube_object *object);
 void kube_endpoints_read(struct kube_json *json, const json_t *root, struct kube_object *object);
+
+/* Reads ROOT as one object of KIND.  After a failure OBJECT is to be cleared all the same. */
+void kube_object_read(struct kube_json *json, enum kube_kind kind, const json_t *root,
+                      struct kube_object *object);
 
 /* Reads a Status out of ROOT; false when it is none. */
 bool kube_status_read(const json_t *root, struct kube_status *status);

@@ -54,8 +54,8 @@ static void read_key(struct kube_json *json, const json_t *root, struct kube_obj
 	memcpy(object->key + namespace_len + 1, name, name_len + 1);
 }
 
-static void read_object(struct kube_json *json, enum kube_kind kind, const json_t *root,
-                        struct kube_object *object)
+void kube_object_read(struct kube_json *json, enum kube_kind kind, const json_t *root,
+                      struct kube_object *object)
 {
 	read_version(json, root, object);
 	read_key(json, root, object);
@@ -71,7 +71,7 @@ int kube_object_parse(enum kube_kind kind, const char *text, size_t len, struct 
 
 	*object = (struct kube_object){0};
 	if (root)
-		read_object(&json, kind, root, object);
+		kube_object_read(&json, kind, root, object);
 	json_decref(root);
 	if (!json.failed)
 		return 0;
@@ -129,7 +129,7 @@ static void read_event(struct kube_json *json, enum kube_kind kind, const json_t
 	event->type = event_type(type);
 	switch (event->type) {
 	case KUBE_EVENT_UPSERT:
-		read_object(json, kind, object, &event->object);
+		kube_object_read(json, kind, object, &event->object);
 		break;
 	case KUBE_EVENT_DELETED:
 		read_key(json, object, &event->object);

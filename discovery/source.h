@@ -2,7 +2,7 @@
 #ifndef KEPMD_DISCOVERY_SOURCE_H
 #define KEPMD_DISCOVERY_SOURCE_H
 
-/* The interface between a place that knows peers (Kubernetes) and the daemon.
+/* The interface between a place that knows peers (Kubernetes, a file) and the daemon.
  * A source runs on the daemon's event loop, never blocks it, and never takes a
  * peer away because of an error: a peer goes only when the place itself said
  * so. */
@@ -29,6 +29,7 @@ struct source_settings {
 	const char *services;   /* comma separated Service names, or NULL */
 	const char *namespaces; /* comma separated, or NULL: the pod's own */
 	const char *kubeconfig; /* path from ERL_EPMD_KUBECONFIG, or NULL */
+	const char *path;       /* of the file; for file_source only */
 };
 
 struct source;
@@ -47,5 +48,6 @@ struct source_ops {
 };
 
 extern const struct source_ops kubernetes_source;
+extern const struct source_ops file_source; /* see file_peers.h */
 
 #endif

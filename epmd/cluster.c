@@ -11,6 +11,8 @@
 
 #define DEFAULT_DOMAIN "cluster.local"
 
+#define FILE_PREFIX "file:"
+
 /* Between the words of a list. */
 #define SEPARATORS ", "
 
@@ -47,20 +49,33 @@ static int find_word(const char *text, const char *const *words, int n)
 	return -1;
 }
 
+/* What is behind "file:". */
+static int read_path(const struct judge *judge, const char *path)
+{
+	judge->cluster->source_settings.path = path;
+	if (*path)
+		return 0;
+	return wrong(judge, SETTING_DISCOVERY,
+	             "names no file: give its path, as in file:/etc/kepmd/peers");
+}
+
 static int read_source(const struct judge *judge)
 {
-	static const struct source_ops *const sources[] = {&kubernetes_source};
 	const char *text = setting(judge, SETTING_DISCOVERY);
 
 	if (!text || strcmp(text, "none") == 0)
 		return 0;
-	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
-		if (strcmp(text, sources[i]->name) == 0)
-			judge->cluster->source = sources[i];
-	if (!judge->cluster->source)
-		return wrong(judge, SETTING_DISCOVERY,
-		             "is no known source of peers: give none or kubernetes");
-	return 0;
+	if (strcmp(text, kubernetes_source.name) == 0) {
+		judge->cluster->source = &kubernetes_source;
+		return 0;
+	}
+	judge->cluster->source = &file_source;
+	if (strcmp(text, FILE_PREFIX) == 0 || strcmp(text, file_source.name) == 0)
+		return read_path(judge, "");
+	if (strncmp(text, FILE_PREFIX, strlen(FILE_PREFIX)) == 0)
+		return read_path(judge, text + strlen(FILE_PREFIX));
+	return wrong(judge, SETTING_DISCOVERY,
+	             "is no known source of peers: give none, kubernetes or file:PATH");
 }
 
 /* The words of setting WHICH, if it is there, must each be able to name what is
@@ -109,7 +124,7 @@ static int read_target(const struct judge *judge)
 	settings->services = setting(judge, SETTING_SERVICE);
 	settings->namespaces = setting(judge, SETTING_NAMESPACE);
 	settings->kubeconfig = setting(judge, SETTING_KUBECONFIG);
-	if (!judge->cluster->source)
+	if (judge->cluster->source != &kubernetes_source)
 		return 0;
 	if (settings->selector && settings->services)
 		return wrong(judge, SETTING_SELECTOR,
@@ -260,11 +275,11 @@ static int read_dist(const struct judge *judge)
 }
 
 /* Where nothing is said: on in a pod; off with a kubeconfig, so that a laptop does not
- * dial production by accident. */
+ * dial production by accident, and with a file, which says nothing of where we are. */
 static enum join_mode default_join(const struct judge *judge)
 {
-	return judge->cluster->source && !setting(judge, SETTING_KUBECONFIG) &&
-	               getenv("KUBERNETES_SERVICE_HOST")
+	return judge->cluster->source == &kubernetes_source &&
+	               !setting(judge, SETTING_KUBECONFIG) && getenv("KUBERNETES_SERVICE_HOST")
 	           ? JOIN_ON
 	           : JOIN_OFF;
 }
@@ -331,4 +346,17 @@ const char *cluster_idle_setting(const struct options *options)
 		if (options->settings[about_peers[i]])
 			return options_setting_variable(about_peers[i]);
 	return NULL;
+}
+
+void cluster_each_foreign(const struct options *options, const struct cluster *cluster,
+                          cluster_foreign_fn *fn, void *arg)
+{
+	static const enum setting of_kubernetes[] = {SETTING_SELECTOR, SETTING_SERVICE,
+	                                             SETTING_NAMESPACE, SETTING_KUBECONFIG};
+
+	if (cluster->source != &file_source)
+		return;
+	for (size_t i = 0; i < sizeof(of_kubernetes) / sizeof(of_kubernetes[0]); i++)
+		if (options->settings[of_kubernetes[i]])
+			fn(arg, options_setting_variable(of_kubernetes[i]));
 }

@@ -43,4 +43,10 @@ void cluster_clear(struct cluster *cluster);
  * found (a source of "none" says so), or NULL. */
 const char *cluster_idle_setting(const struct options *options);
 
+/* Calls FN with the variable of each setting that is given and means nothing to the
+ * cluster's source. */
+typedef void cluster_foreign_fn(void *arg, const char *variable);
+void cluster_each_foreign(const struct options *options, const struct cluster *cluster,
+                          cluster_foreign_fn *fn, void *arg);
+
 #endif

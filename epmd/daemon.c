@@ -27,8 +27,7 @@
 struct daemon {
 	const struct options *options;
 	struct cluster cluster;
-	char *paths[3];
-	    /* kubeconfig, cookie file, hosts file, made absolute */ /* under -daemon: its path from / */
+	char *paths[4];                 /* under -daemon: those of settings, from / (keep_paths) */
 	char setting_error[ERROR_SIZE]; /* under -daemon: what is wrong with a setting */
 	struct event_base *base;
 	struct event *terminate;
@@ -198,12 +197,20 @@ static int read_settings(struct daemon *daemon)
 	return goes_on ? 0 : -1;
 }
 
-/* Of those that are not wrong but do not do what they are there for. */
-static void warn_of_settings(const struct options *options)
+static void warn_foreign(void *arg, const char *variable)
 {
-	const char *idle = cluster_idle_setting(options);
+	(void)arg;
+	log_warning("%s is set, but means nothing where peers are read from a file: unset it",
+	            variable);
+}
+
+/* Of those that are not wrong but do not do what they are there for. */
+static void warn_of_settings(const struct daemon *daemon)
+{
+	const char *idle = cluster_idle_setting(daemon->options);
 
 	options_each_unknown(say_unknown, NULL);
+	cluster_each_foreign(daemon->options, &daemon->cluster, warn_foreign, NULL);
 	if (idle)
 		log_warning("%s is set, but ERL_EPMD_DISCOVERY is not: nothing is discovered: set "
 		            "ERL_EPMD_DISCOVERY=kubernetes",
@@ -215,7 +222,8 @@ static void warn_of_settings(const struct options *options)
 static void keep_paths(struct daemon *daemon)
 {
 	struct cluster *cluster = &daemon->cluster;
-	const char **const kept[] = {&cluster->source_settings.kubeconfig, &cluster->cookie_file,
+	const char **const kept[] = {&cluster->source_settings.kubeconfig,
+	                             &cluster->source_settings.path, &cluster->cookie_file,
 	                             &cluster->hosts_file};
 
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
@@ -392,7 +400,7 @@ static int serve(struct daemon *daemon, struct listener_set *set)
 		log_error("discovery is off: %s", daemon->setting_error);
 		daemon->control.off_because = daemon->setting_error;
 	}
-	warn_of_settings(daemon->options);
+	warn_of_settings(daemon);
 	if (start_discovery(daemon) < 0)
 		return 1;
 	if (daemon->options->systemd && service_notify("READY=1") < 0)

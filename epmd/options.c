@@ -21,7 +21,7 @@ static const struct {
 	const char *help;
 } settings[SETTING_COUNT] = {
     [SETTING_DISCOVERY] = {PREFIX "DISCOVERY", "-discovery", "SOURCE",
-                           "where peers are found: none (default) or kubernetes"},
+                           "where peers are found: none (default), kubernetes or file:PATH"},
     [SETTING_SELECTOR] = {PREFIX "SELECTOR", "-selector", "LABELS",
                           "label selector of the Services whose endpoints are peers"},
     [SETTING_SERVICE] = {PREFIX "SERVICE", "-service", "NAME,..", "or: names of those Services"},
@@ -304,7 +304,7 @@ void options_print_usage(void *stdio_file)
 	    "       epmd [-port No] -peers|-join on|-join off\n"
 	    "       epmd -version|-h\n"
 	    "\n"
-	    "Serves Erlang's port mapper protocol, and finds peers in Kubernetes.\n"
+	    "Serves Erlang's port mapper protocol, and finds peers in Kubernetes or in a file.\n"
 	    "\n"
 	    "  -d, -debug               say what happens, on stderr; twice: more\n"
 	    "  -port No                 listen there, or ask there (default 4369, $ERL_EPMD_PORT)\n"

@@ -9,15 +9,19 @@ from .wait import until
 
 
 class Member:
-    """The pod, its node (`beam`) and what its epmd logs. The endpoint is not there until `enlist`."""
+    """The pod, its node (`beam`) and what its epmd logs. The endpoint is not there until `enlist`.
+    Without an `api` the settings say where peers are found."""
 
     def __init__(self, network, api, folder, binary, number, env=None, **beam):
         self.api, self.binary = api, binary
         self.log = os.path.join(folder, f"epmd-{number}.log")
-        self.pod = account_pod(network, api, os.path.join(folder, f"account-{number}"))
-        settings = {"ERL_EPMD_DISCOVERY": "kubernetes", "ERL_EPMD_SELECTOR": "app=sample",
-                    "ERL_EPMD_LOG": self.log, **api.env(), **(env or {})}
-        self.beam = Beam(self.pod, env=settings, **beam)
+        settings = {}
+        if api:
+            self.pod = account_pod(network, api, os.path.join(folder, f"account-{number}"))
+            settings = {"ERL_EPMD_DISCOVERY": "kubernetes", "ERL_EPMD_SELECTOR": "app=sample", **api.env()}
+        else:
+            self.pod = network.pod()
+        self.beam = Beam(self.pod, env={"ERL_EPMD_LOG": self.log, **settings, **(env or {})}, **beam)
 
     def __repr__(self):
         return f"<Member {self.name}>"

@@ -22,6 +22,10 @@ static const struct {
 } wrong[] = {
     {SETTING_DISCOVERY, "k8s", {"ERL_EPMD_DISCOVERY", "k8s", "kubernetes"}},
     {SETTING_DISCOVERY, "kubernetes", {"ERL_EPMD_DISCOVERY", "ERL_EPMD_SELECTOR", "SERVICE"}},
+    {SETTING_DISCOVERY, "kubernetes:x", {"ERL_EPMD_DISCOVERY", "kubernetes:x", "file:PATH"}},
+    {SETTING_DISCOVERY, "file:", {"ERL_EPMD_DISCOVERY=file: ", "names no file", "file:/"}},
+    {SETTING_DISCOVERY, "file", {"ERL_EPMD_DISCOVERY=file ", "names no file", "file:/"}},
+    {SETTING_DISCOVERY, "files:x", {"ERL_EPMD_DISCOVERY=files:x", "no known source", "file:PATH"}},
     {SETTING_HOST_MODE, "fqdn", {"ERL_EPMD_HOST_MODE", "fqdn", "hostname"}},
     {SETTING_BASENAME, "a@b", {"ERL_EPMD_BASENAME", "a@b", "without a host"}},
     {SETTING_BASENAME, ",", {"ERL_EPMD_BASENAME", ",", "names"}},
@@ -338,6 +342,80 @@ static void settings_for_peers_are_idle_without_a_source(void **state)
 	assert_null(cluster_idle_setting(&options));
 }
 
+/* --- a file ----------------------------------------------------------------------------- */
+
+static struct options file_options(void)
+{
+	struct options options = {0};
+
+	options.settings[SETTING_DISCOVERY] = "file:peers:1";
+	return options;
+}
+
+static void a_file_is_all_that_it_needs(void **state)
+{
+	struct options options = file_options();
+	struct cluster cluster;
+
+	(void)state;
+	read_good(&options, &cluster);
+	assert_ptr_equal(cluster.source, &file_source);
+	assert_string_equal(cluster.source_settings.path, "peers:1");
+	cluster_clear(&cluster);
+	assert_null(cluster_idle_setting(&options));
+}
+
+static void with_a_file_nodes_are_joined_if_that_is_asked_for(void **state)
+{
+	struct options options = file_options();
+	struct cluster cluster;
+
+	(void)state;
+	setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1", 1);
+	read_good(&options, &cluster);
+	assert_int_equal(cluster.join, JOIN_OFF);
+	cluster_clear(&cluster);
+	options.settings[SETTING_JOIN] = "on";
+	read_good(&options, &cluster);
+	assert_int_equal(cluster.join, JOIN_ON);
+	cluster_clear(&cluster);
+	options = good_options();
+	read_good(&options, &cluster);
+	assert_int_equal(cluster.join, JOIN_ON);
+	cluster_clear(&cluster);
+	unsetenv("KUBERNETES_SERVICE_HOST");
+}
+
+static void note_variable(void *arg, const char *variable)
+{
+	strcat(arg, variable);
+	strcat(arg, " ");
+}
+
+static void what_means_nothing_to_a_file_is_known(void **state)
+{
+	struct options options = file_options();
+	struct cluster cluster;
+	char found[256] = "";
+
+	(void)state;
+	options.settings[SETTING_SELECTOR] = "app: no selector";
+	options.settings[SETTING_SERVICE] = "sample";
+	options.settings[SETTING_NAMESPACE] = "prod";
+	options.settings[SETTING_BASENAME] = "sample";
+	read_good(&options, &cluster);
+	cluster_each_foreign(&options, &cluster, note_variable, found);
+	assert_string_equal(found, "ERL_EPMD_SELECTOR ERL_EPMD_SERVICE ERL_EPMD_NAMESPACE ");
+	cluster_clear(&cluster);
+
+	options = good_options();
+	found[0] = '\0';
+	read_good(&options, &cluster);
+	cluster_each_foreign(&options, &cluster, note_variable, found);
+	assert_string_equal(found, "");
+	cluster_clear(&cluster);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,11 +430,15 @@ int main(void)
 	    cmocka_unit_test(a_release_name_that_cannot_be_used_is_said),
 	    cmocka_unit_test(peers_are_named_by_mode),
 	    cmocka_unit_test(settings_for_peers_are_idle_without_a_source),
+	    cmocka_unit_test(a_file_is_all_that_it_needs),
+	    cmocka_unit_test(with_a_file_nodes_are_joined_if_that_is_asked_for),
+	    cmocka_unit_test(what_means_nothing_to_a_file_is_known),
 	};
 
 	/* A developer's own environment must not decide. */
 	unsetenv("RELEASE_NODE");
 	unsetenv("NAME");
 	unsetenv("RELEASE_NAME");
+	unsetenv("KUBERNETES_SERVICE_HOST");
 	return cmocka_run_group_tests_name("cluster", tests, NULL, NULL);
 }
