@@ -149,8 +149,14 @@ def answer(reply=b""):
 
 
 def reset(connection):
-    connection.recv(1024)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    reset_after(b"")(connection)
+
+
+def reset_after(reply):
+    def converse(connection):
+        answer(reply)(connection)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return converse
 
 
 @contextlib.contextmanager
@@ -185,6 +191,11 @@ HEAD = struct.pack(">I", 4711)
     (reset, "-dump", NO_RESPONSE, 1),
     (reset, "-kill", NO_ANSWER, 1),
     (reset, "-stop a", NO_ANSWER, 1),
+    (reset_after(b"O"), "-kill", NO_ANSWER, 1),
+    (reset_after(b"STOPPE"), "-stop a", NO_ANSWER, 1),
+    (reset_after(b"OK"), "-kill", "Killed\n", 0),
+    (reset_after(HEAD + b"name"), "-names", up(4711, "name"), 0),
+    (answer(b"\xff\xff\xff\xfe"), "-names", up(-2), 0),
     (answer(HEAD[:2]), "-names", NO_RESPONSE, 1),
     (answer(HEAD[:3]), "-started", "", 1),
     (answer(HEAD), "-names", up(4711), 0),
