@@ -225,6 +225,18 @@ def test_request(binary, command, request_bytes):
     assert received == [request_bytes]
 
 
+def test_the_port_may_come_in_pieces(epmd_binary):
+    """Stock takes that for no response."""
+    def converse(connection):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.recv(1024)
+        for byte in HEAD + b"name":
+            connection.sendall(bytes([byte]))
+
+    with server(converse) as port:
+        assert outcome(run(epmd_binary, "-port", port, "-names")) == (up(4711, "name"), "", 0)
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_the_client_finds_a_daemon_on_either_loopback(binary, address):
     with server(answer(HEAD), address) as port:

@@ -6,12 +6,15 @@ prints a case to add to CASES.
 
 import contextlib
 import os
+import pathlib
 import re
 import secrets
 import signal
+import socket
 import struct
 import subprocess
 import sys
+import threading
 from collections import namedtuple
 
 import pytest
@@ -23,7 +26,8 @@ from lab.streams import EDGE_EXTRAS, EDGE_NAMES
 from lab.wait import until
 from lab.wire import alive2, framed, port2, stop
 
-TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+DOCUMENT = TESTS.parent / "doc" / "compatibility.md"
 SEQUENCES = int(os.environ.get("KEPMD_DIFF_SEQUENCES", 12000))
 SHARE_ELSEWHERE = 5  # every so many sequences one is played between pods
 LONGEST = 3057
@@ -59,6 +63,14 @@ def wrong_flag(epmd):
     return epmd.cli("-foo").stderr
 
 
+def ask_for_help(epmd):
+    return epmd.cli("-h").returncode
+
+
+def stop_an_endless_name(epmd):
+    return epmd.cli("-stop", "a" * 1001).stdout
+
+
 INTENDED = [
     Intended("control", "'C' is a request code of ours, for -peers and -join; stock just closes",
              ask_for_peers),
@@ -66,6 +78,8 @@ INTENDED = [
              restart_fast),
     Intended("signal", "SIGTERM and SIGINT are a clean end with status 0", end_by_signal),
     Intended("usage", "the usage also tells what was not understood, and has more flags", wrong_flag),
+    Intended("help", "-h, -help, --help and -version answer on stdout with status 0", ask_for_help),
+    Intended("line feed", "'epmd: Name too long!' ends its line", stop_an_endless_name),
     Intended("creation", "taken from the clock of each daemon; masked if of the right range", None),
     Intended("descriptor", "DUMP tells each daemon's own; masked", None),
     Intended("cut list", "stock's NAMES or DUMP may lack its last lines for who sent surplus", None),
@@ -76,6 +90,11 @@ INTENDED = [
 def test_an_intended_difference_is_one(epmd, stock_epmd, epmd_binary, intended):
     """Else it has no place in the list."""
     assert intended.show(epmd(stock_epmd)) != intended.show(epmd(epmd_binary))
+
+
+def test_the_document_has_the_same_list():
+    text = DOCUMENT.read_text()
+    assert re.findall(r"^\| \*(.+?)\* \|", text, re.M) == [row.name for row in INTENDED]
 
 
 # Picked by hand
@@ -92,6 +111,7 @@ def pair(request):
 
 
 def check(pair, *sequences):
+    explanation = None
     with one_cpu():
         pair.forget_if_long()
         try:
@@ -100,7 +120,8 @@ def check(pair, *sequences):
         except Difference as difference:
             explanation = explain(pair, difference)
             pair.restart()
-            pytest.fail(explanation, pytrace=False)
+    if explanation:
+        pytest.fail(explanation, pytrace=False)
 
 
 def case(name, *steps):
@@ -340,3 +361,38 @@ def test_either_client_without_a_daemon(stock_epmd, epmd_binary, command):
                                   capture_output=True, timeout=10, stdin=subprocess.DEVNULL)
             seen.append((done.stdout, is_usage(done.stderr), done.returncode))
         assert seen[0] == seen[1], flags
+
+
+HEAD = struct.pack(">I", 4711)
+LIST = HEAD + b"name a at port 1\n"
+ANSWERS = [b"", b"O", b"OK", b"OK!", b"N", b"NO", b"no", b"STOPPE", b"STOPPED", b"NOEXIST", b"NOEXISTSTOPPED",
+           b"\0" * 7, *(LIST[:size] for size in (1, 2, 3, 4, 5, len(LIST) - 1, len(LIST))), b"\xff" * 4,
+           HEAD + b"\0\xff\n" * 5000]
+
+
+def talk(client, command, answer, reset):
+    """What the client says to a server that gives this answer, and what that was asked."""
+    asked = []
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                asked.append(connection.recv(4096))
+                connection.sendall(answer)
+                if reset:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        done = subprocess.run([client, "-port", str(listener.getsockname()[1]), *command], env=clean_env(),
+                              capture_output=True, timeout=10, stdin=subprocess.DEVNULL)
+        thread.join()
+    return done.stdout, done.stderr, done.returncode, asked
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["ended", "reset"])
+@pytest.mark.parametrize("command", [*COMMANDS[:4], ["-stop", "a"]], ids=command_name)
+def test_either_client_hears_the_same(stock_epmd, epmd_binary, command, reset):
+    for answer in ANSWERS:
+        stock, ours = (talk(client, command, answer, reset) for client in (stock_epmd, epmd_binary))
+        assert stock == ours, answer[:20]
