@@ -8,11 +8,12 @@ A sequence is a list of steps on numbered connections:
     ("leave", 0, b"...")    a segment, then closed at once
     ("reset", 0)            closed with RST
 
-A connection that the daemon has ended is dialled anew by the next step on it. After each step
-both daemons are asked for their names, which also shows that they have acted on the step. What
-each connection has received, whether it is open, has ended or was reset, the list of names and,
-when the daemon has ended, its status must be equal. Creations, descriptors in DUMP and the
-daemon's own port are masked, if they are as they must be.
+A connection that the daemon has ended is dialled anew, as before, by the next step on it. After
+each step both daemons are asked for their names, which also shows that they have acted on the
+step. What each connection has received, whether it is open, has ended or was reset, the list of
+names and, when the daemon has ended, its status must be equal. Creations, descriptors in DUMP and
+the daemon's own port are masked, if they are as they must be; creations begin with the clock and
+grow alike, so those of 32 bits must also be close to each other.
 
 That the answer to NAMES comes after what the step did needs some care, as nothing here waits for
 time to pass. All run on one CPU, so what is sent first arrives first. Ours takes what it has
@@ -47,6 +48,7 @@ SOCKETS_MADE = 64  # sockets made at a time in another namespace
 SHRINK_SECONDS = 20
 HISTORY_MAX = 400
 ASK_AGAIN = 2
+CREATIONS_APART = 5  # the two daemons may look at the clock in different seconds
 
 Seen = namedtuple("Seen", "names connections status")
 
@@ -125,11 +127,15 @@ def mask(data, port):
     """The same bytes for both daemons, where they are allowed to differ."""
     if data.startswith(port):
         return b"PORT" + re.sub(rb"fd = \d+( ?\n\0)", rb"fd = N\1", data[4:])
-    if len(data) == 6 and data[:2] == b"v\0" and data[2:] >= b"\0\0\0\4":
+    if is_wide_creation(data):
         return b"v\0 creation"
     if len(data) == 4 and data[:2] == b"y\0" and data[2:] in (b"\0\1", b"\0\2", b"\0\3"):
         return b"y\0 creation"
     return data
+
+
+def is_wide_creation(data):
+    return len(data) == 6 and data[:2] == b"v\0" and data[2:] >= b"\0\0\0\4"
 
 
 def is_cut_by_reset(stock, ours):
@@ -202,10 +208,10 @@ class Side:
         self.streams[number] = head, total
         return len(head) == 2 and total > 2 + int.from_bytes(head, "big")
 
-    def _connection(self, number, place=LOOPBACK):
+    def _connection(self, number):
         if number not in self.connections:
-            self.slots[number] = self._free_slot()
-            self.places_of[number], self.streams[number] = place, (b"", 0)
+            place = self.places_of.setdefault(number, LOOPBACK)
+            self.slots[number], self.streams[number] = self._free_slot(), (b"", 0)
             self.connections[number] = self.places.dial(place, self.port)
         return self.connections[number]
 
@@ -214,7 +220,9 @@ class Side:
         return next(slot for slot in range(len(taken) + 1) if slot not in taken)
 
     def _open(self, number, place=LOOPBACK):
-        self._connection(number, place)
+        if number not in self.connections:
+            self.places_of[number] = place
+        self._connection(number)
 
     def _send(self, number, data):
         self._connection(number).send(data)
@@ -264,6 +272,10 @@ class Side:
         heard = {number: (mask(data, self._port_bytes), state)
                  for number, (data, state) in self._heard.items()}
         return Seen(mask(self.names, self._port_bytes), heard, status)
+
+    def creations(self):
+        """Those of 32 bits that the step has brought."""
+        return [int.from_bytes(data[2:], "big") for data, _ in self._heard.values() if is_wide_creation(data)]
 
     def hear_names(self):
         self.names = b""
@@ -343,6 +355,8 @@ class Pair:
         """Play a sequence, and yield whenever the daemons have been told something."""
         done = []
         self.history.append(done)
+        for side in self.sides:
+            side.places_of = {}
         for step in sequence:
             seen = yield from self._step(step, done)
             if seen.status is not None:
@@ -358,11 +372,18 @@ class Pair:
             yield from self._ask(questions, self.sides[0].places_of[step[1]])
             stock, ours = [side.hear() for side in self.sides]
             if stock == ours or is_cut_by_reset(stock, ours):
-                return stock
+                return self._check_creations(stock, done)
             if stock.status is not None or ours.status is not None:
                 break
             questions = [1, 1]
         raise Difference(list(done), stock, ours)
+
+    def _check_creations(self, seen, done):
+        stock, ours = [side.creations() for side in self.sides]
+        if any(abs(one - other) > CREATIONS_APART for one, other in zip(stock, ours)):
+            raise Difference(list(done), seen._replace(status=f"creation {stock}"),
+                             seen._replace(status=f"creation {ours}"))
+        return seen
 
     def _ask(self, questions, place):
         for number in range(max(questions)):
