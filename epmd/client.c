@@ -45,20 +45,28 @@ static int dial_local(uint16_t port)
 	return fd >= 0 ? fd : dial("127.0.0.1", port);
 }
 
+static ssize_t read_some(int fd, void *buffer, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = read(fd, buffer, len);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
 /* Reads until LEN bytes are there or the other side has ended.  Returns how many, or
- * -1. */
+ * -1 when that was not its end: what came before does not count then. */
 static ssize_t read_up_to(int fd, void *buffer, size_t len)
 {
 	size_t got = 0;
+	ssize_t n = 1;
 
-	while (got < len) {
-		ssize_t n = read(fd, (char *)buffer + got, len - got);
-		if (n == 0)
-			break;
-		if (n > 0)
-			got += (size_t)n;
-		else if (errno != EINTR)
-			return got ? (ssize_t)got : -1;
+	while (got < len && n > 0) {
+		n = read_some(fd, (char *)buffer + got, len - got);
+		if (n < 0)
+			return -1;
+		got += (size_t)n;
 	}
 	return (ssize_t)got;
 }
@@ -79,8 +87,9 @@ static int print_list(int fd, bool silent)
 	if (silent)
 		return 0;
 	struct wire_reader in = wire_reader_of(head, sizeof(head));
-	printf("epmd: up and running on port %u with data:\n", wire_get32(&in));
-	while ((n = read_up_to(fd, buffer, sizeof(buffer))) > 0)
+	/* With its sign, as stock prints what no epmd would answer. */
+	printf("epmd: up and running on port %d with data:\n", (int)wire_get32(&in));
+	while ((n = read_some(fd, buffer, sizeof(buffer))) > 0)
 		fwrite(buffer, 1, (size_t)n, stdout);
 	return 0;
 }
@@ -139,7 +148,7 @@ static int print_control(const struct options *options, int fd)
 	}
 	int status = buffer[0] == CONTROL_OK ? 0 : 1;
 	FILE *out = status == 0 ? stdout : stderr;
-	while ((n = read_up_to(fd, buffer, sizeof(buffer))) > 0)
+	while ((n = read_some(fd, buffer, sizeof(buffer))) > 0)
 		fwrite(buffer, 1, (size_t)n, out);
 	return status;
 }

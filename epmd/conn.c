@@ -14,8 +14,9 @@
 #include "conn.h"
 #include "sockaddr.h"
 
-/* What one read takes at most: a whole request and the surplus that spoils it. */
-#define READ_MAX (EPMD_REQUEST_MAX + 1)
+/* What is read away from a held connection before it is closed: as much as stock
+ * reads, so that the other side sees an end and not a reset. */
+#define HELD_READ_MAX (EPMD_REQUEST_MAX + 1)
 
 enum conn_state {
 	CONN_WAITING, /* -delay_accept */
@@ -132,6 +133,16 @@ static void conn_close(struct conn *conn)
 	close(conn->fd);
 	free(conn->bytes);
 	free(conn);
+}
+
+/* The other side has ended, or sent what it should not: either way it is over. */
+static void conn_close_held(struct conn *conn)
+{
+	uint8_t bytes[HELD_READ_MAX];
+	ssize_t ignored = recv(conn->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	(void)ignored;
+	conn_close(conn);
 }
 
 static void conn_hold(struct conn *conn)
@@ -256,7 +267,7 @@ static void conn_handle(struct conn *conn, const struct epmd_request *request)
 static void conn_wait_more(struct conn *conn, const uint8_t *bytes, size_t len, bool listening)
 {
 	if (len && !conn->bytes) {
-		conn->bytes = malloc(READ_MAX);
+		conn->bytes = malloc(EPMD_REQUEST_MAX);
 		if (!conn->bytes) {
 			conn_close(conn);
 			return;
@@ -273,7 +284,7 @@ static void conn_wait_more(struct conn *conn, const uint8_t *bytes, size_t len, 
 static void conn_read(struct conn *conn, bool listening)
 {
 	struct conn_pool *pool = conn->pool;
-	uint8_t bytes[READ_MAX];
+	uint8_t bytes[EPMD_REQUEST_MAX];
 	struct epmd_request request;
 
 	if (conn->len)
@@ -324,7 +335,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 			conn_write_more(conn);
 		break;
 	case CONN_HELD:
-		conn_close(conn);
+		conn_close_held(conn);
 		break;
 	}
 }
@@ -456,7 +467,7 @@ bool conn_reap_if_ended(struct conn *conn)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
-	conn_close(conn);
+	conn_close_held(conn);
 	return true;
 }
 

@@ -147,7 +147,7 @@ size_t epmd_request_room(const uint8_t *bytes, size_t len)
 	size_t whole = LENGTH_FIELD + (size_t)wire_get16(&in);
 
 	if (in.short_of || whole < len)
-		return EPMD_REQUEST_MAX + 1 - len;
+		return EPMD_REQUEST_MAX - len;
 	return whole - len;
 }
 

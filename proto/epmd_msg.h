@@ -81,9 +81,9 @@ enum epmd_decode epmd_request_decode(const uint8_t *bytes, size_t len,
                                      struct epmd_request *request);
 
 /* How many bytes to read next, when LEN bytes of an unfinished request are at BYTES:
- * what the length says is missing, or, while the length is not known, one more than
- * a request can have.  So surplus voids a request only when it comes in one read
- * with the length, as it does with stock. */
+ * what the length says is missing, or, while the length is not known, what the longest
+ * request may have.  So surplus voids a request only when it comes in one read with
+ * the length, and never the longest one, as it does with stock. */
 size_t epmd_request_room(const uint8_t *bytes, size_t len);
 
 /* A phrase for a log line. */

@@ -20,7 +20,7 @@
 #define TABLE_MAX (16u << 20)
 #define N_TABLES 2
 /* A table that changes while it is read may skip a line. */
-#define TABLE_PASSES 3
+#define TABLE_PASSES 8
 #define LINKS_MAX 100000
 #define ARGS_MAX (512u << 10)
 

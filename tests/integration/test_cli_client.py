@@ -149,8 +149,14 @@ def answer(reply=b""):
 
 
 def reset(connection):
-    connection.recv(1024)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    reset_after(b"")(connection)
+
+
+def reset_after(reply):
+    def converse(connection):
+        answer(reply)(connection)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return converse
 
 
 @contextlib.contextmanager
@@ -185,6 +191,11 @@ HEAD = struct.pack(">I", 4711)
     (reset, "-dump", NO_RESPONSE, 1),
     (reset, "-kill", NO_ANSWER, 1),
     (reset, "-stop a", NO_ANSWER, 1),
+    (reset_after(b"O"), "-kill", NO_ANSWER, 1),
+    (reset_after(b"STOPPE"), "-stop a", NO_ANSWER, 1),
+    (reset_after(b"OK"), "-kill", "Killed\n", 0),
+    (reset_after(HEAD + b"name"), "-names", up(4711, "name"), 0),
+    (answer(b"\xff\xff\xff\xfe"), "-names", up(-2), 0),
     (answer(HEAD[:2]), "-names", NO_RESPONSE, 1),
     (answer(HEAD[:3]), "-started", "", 1),
     (answer(HEAD), "-names", up(4711), 0),
@@ -212,6 +223,18 @@ def test_request(binary, command, request_bytes):
     with server(lambda connection: received.append(connection.recv(1024))) as port:
         run(binary, "-port", port, *command.split())
     assert received == [request_bytes]
+
+
+def test_the_port_may_come_in_pieces(epmd_binary):
+    """Stock takes that for no response."""
+    def converse(connection):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.recv(1024)
+        for byte in HEAD + b"name":
+            connection.sendall(bytes([byte]))
+
+    with server(converse) as port:
+        assert outcome(run(epmd_binary, "-port", port, "-names")) == (up(4711, "name"), "", 0)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])

@@ -178,6 +178,17 @@ def test_any_byte_on_a_registration_releases_the_name(relaxed_daemon, surplus):
         assert listed(relaxed_daemon) == []
 
 
+@pytest.mark.parametrize("size, ends", [(1, True), (3059, True), (3060, True), (3061, False)])
+def test_what_is_sent_on_a_registration_is_read_before_it_ends(daemon, size, ends):
+    """Who closes on unread bytes sends a reset."""
+    with daemon.register("a", 1) as node:
+        node.connection.sendall(bytes(size))
+        if ends:
+            assert node.connection.recv(1) == b""
+        else:
+            pytest.raises(ConnectionResetError, node.connection.recv, 1)
+
+
 def test_a_request_right_behind_an_alive2_voids_it(daemon):
     check(daemon, alive2("a", 1) + wire.names(), CLOSED)
 

@@ -100,6 +100,13 @@ def test_surplus_voids_what_it_comes_with_unless_the_length_was_read_before(daem
     check_answer(daemon, answer_to(daemon, *pieces), expected)
 
 
+@pytest.mark.parametrize("missing, surplus, answered", [(0, 1, True), (0, 2, True), (1, 1, False), (1, 2, False)])
+def test_surplus_does_not_void_the_longest_request(daemon, missing, surplus, answered):
+    """More than that is not read at once."""
+    request = sized(b"n", LONGEST - missing) + b"X" * surplus
+    check_answer(daemon, answer_to(daemon, request), NOBODY if answered else CLOSED)
+
+
 def test_a_second_request_later_is_not_answered(daemon):
     with dial(daemon) as connection:
         send_pieces(daemon, connection, [NAMES])

@@ -120,8 +120,8 @@ static void what_to_read_next(void **state)
 	static const uint8_t bytes[] = "\0\7zsample";
 
 	(void)state;
-	assert_int_equal(epmd_request_room(bytes, 0), EPMD_REQUEST_MAX + 1);
-	assert_int_equal(epmd_request_room(bytes, 1), EPMD_REQUEST_MAX);
+	assert_int_equal(epmd_request_room(bytes, 0), EPMD_REQUEST_MAX);
+	assert_int_equal(epmd_request_room(bytes, 1), EPMD_REQUEST_MAX - 1);
 	assert_int_equal(epmd_request_room(bytes, 2), 7);
 	assert_int_equal(epmd_request_room(bytes, 8), 1);
 }
