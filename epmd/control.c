@@ -54,6 +54,12 @@ static const char *state_of(const struct peer *peer)
 	return peer->terminating ? "terminating" : peer->ready ? "ready" : "not ready";
 }
 
+/* Whom the nodes are connected with is then not known either. */
+static bool is_left_alone(const struct control *control)
+{
+	return !control->join || !join_is_on(control->join);
+}
+
 static void add_row(void *arg, const struct peer_node *node)
 {
 	struct table *table = arg;
@@ -68,7 +74,7 @@ static void add_row(void *arg, const struct peer_node *node)
 	table->rows++;
 	table->joined += outcome == PAIR_JOINED;
 	add(table->reply, "%-36s %-5s %-11s %s\n", node->name, port, state_of(node->peer),
-	    pair_outcome_word(outcome));
+	    is_left_alone(table->control) ? "left alone" : pair_outcome_word(outcome));
 	if (node->peer->pod)
 		add(table->reply, "    pod %s\n", node->peer->pod);
 	if (!node->port)
@@ -89,7 +95,7 @@ static void run_peers(const struct control *control, struct conn_reply *reply)
 	add(reply, "%c%-36s %-5s %-11s %s\n", CONTROL_OK, "NODE", "PORT", "ENDPOINT", "JOINED");
 	peers_each_node(control->peers, add_row, &table);
 	add(reply, "%u discovered, %u joined%s\n", table.rows, table.joined,
-	    control->join && join_is_on(control->join) ? "" : "; joining is off");
+	    is_left_alone(control) ? "; joining is off" : "");
 }
 
 /* --- -join ------------------------------------------------------------------------------ */

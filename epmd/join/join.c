@@ -251,7 +251,9 @@ static void switch_to(struct join *join, bool on)
 	if (join->on == on)
 		return;
 	join->on = on;
-	log_info("joining is %s", on ? "on" : "off: nodes are left alone");
+	log_info("joining is %s", !on                           ? "off: nodes are left alone"
+	                          : join->mesh_settings.initial ? "initial: each pair once"
+	                                                        : "on");
 	/* The cookie will be in our memory: no core file, no ptrace(2). */
 	if (on)
 		prctl(PR_SET_DUMPABLE, 0);
@@ -261,6 +263,11 @@ static void switch_to(struct join *join, bool on)
 void join_switch(struct join *join, bool on)
 {
 	join->local_settings.demanded |= on;
+	/* Who says on at run time wants what is missing to be dialled now. */
+	if (on && join->mesh_settings.initial) {
+		join->mesh_settings.initial = false;
+		switch_to(join, false);
+	}
 	switch_to(join, on);
 }
 

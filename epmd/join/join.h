@@ -24,7 +24,7 @@ struct join *join_new(struct event_base *base, struct registry *registry, struct
 void join_free(struct join *join);
 
 /* At run time: off leaves every node alone, links to local nodes included; on is as good
- * as ERL_EPMD_JOIN=on. */
+ * as ERL_EPMD_JOIN=on, also where that was "initial". */
 void join_switch(struct join *join, bool on);
 bool join_is_on(const struct join *join);
 

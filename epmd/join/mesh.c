@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <event2/event.h>
 
@@ -162,6 +163,36 @@ static void goes_up(struct mate *mate)
 	mate->mesh->connected(mate->mesh->arg, mate->remote, true);
 }
 
+/* WHY a pair whose link has just fallen is not joined; it is held for so many SECONDS. */
+static void say_fall(const struct mate *mate, bool unstable, unsigned seconds,
+                     char why[VERDICT_SIZE])
+{
+	time_t now = time(NULL);
+	struct tm utc;
+	char clock[16] = "";
+
+	if (gmtime_r(&now, &utc))
+		strftime(clock, sizeof(clock), "%H:%M:%SZ", &utc);
+	if (mate->mesh->settings->initial)
+		snprintf(why, VERDICT_SIZE,
+		         "the link fell at %s: ERL_EPMD_JOIN=initial leaves healing to the "
+		         "application (epmd -join on would dial it)",
+		         clock);
+	else if (unstable)
+		snprintf(
+		    why, VERDICT_SIZE,
+		    "unstable: the link fell %u times in a row within %d s, last at %s: not "
+		    "dialled for %u minutes from then; most likely two other nodes cannot reach "
+		    "each other, and global breaks links for that: look for \"unreachable\" on "
+		    "all nodes",
+		    mate->pair.falls, PAIR_SETTLED_MS / 1000, clock, seconds / 60);
+	else
+		snprintf(why, VERDICT_SIZE,
+		         "the link fell at %s: if the same node still answers, it is dialled %u s "
+		         "after that",
+		         clock, seconds);
+}
+
 static void goes_down(struct mate *mate)
 {
 	uint64_t now = clock_now_ms();
@@ -174,17 +205,7 @@ static void goes_down(struct mate *mate)
 	                          chance_below(UINT32_MAX));
 	log_info("%s: the link with %s fell", own_name(mate->mesh), mate->remote->label);
 	unsigned seconds = (unsigned)((mate->pair.no_dial_ms - now) / 1000);
-	if (unstable)
-		snprintf(why, sizeof(why),
-		         "unstable: the link fell %u times in a row within %d s: not dialled for "
-		         "%u minutes; most likely two other nodes cannot reach each other, and "
-		         "global breaks links for that: look for \"unreachable\" on all nodes",
-		         mate->pair.falls, PAIR_SETTLED_MS / 1000, seconds / 60);
-	else
-		snprintf(
-		    why, sizeof(why),
-		    "the link fell: if the same node still answers, it is not dialled for %u s",
-		    seconds);
+	say_fall(mate, unstable, seconds, why);
 	stays(mate, unstable ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, why);
 	mate->mesh->connected(mate->mesh->arg, mate->remote, false);
 }

@@ -8,7 +8,7 @@
 #include "epmd/join/pair.h"
 #include "epmd/join/remote.h"
 
-#define VERDICT_SIZE 320
+#define VERDICT_SIZE 384
 
 /* May the node of FACTS be asked to dial REMOTE, which was just looked at?
  * PAIR_UNTRIED if so, and WHY is "".

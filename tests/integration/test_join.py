@@ -56,7 +56,7 @@ def test_the_newcomer_dials_before_the_others_do(member):
 def test_joining_can_be_switched_at_run_time(member):
     a = member(env={"ERL_EPMD_JOIN": "off"})
     b = member(env={"ERL_EPMD_JOIN": "off"})
-    a.wait_peer(b, "not yet", "joining is off")
+    a.wait_peer(b, "left alone", "joining is off")
     assert a.epmd("-join", "on").stdout == "joining is on\n"
     await_mesh([a, b])
     assert a.epmd("-join", "off").stdout == "joining is off\n"
@@ -230,6 +230,9 @@ def test_initial_joins_once_and_never_heals(member):
     a.beam.wait_nodes(set())
     time.sleep(6)  # nothing shall happen in this time
     assert a.beam.nodes() == set() and b.beam.nodes() == set()
+    a.wait_peer(b, "not yet", "ERL_EPMD_JOIN=initial leaves healing to the application")
+    assert a.epmd("-join", "on").returncode == 0
+    await_mesh([a, b])
 
 
 def test_a_distribution_port_that_is_blocked(member):
