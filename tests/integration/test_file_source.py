@@ -379,4 +379,4 @@ def test_nodes_join_if_that_is_asked_for(listed, path):
 def test_nodes_are_left_alone_if_not(listed, path):
     a, b = listed(0), listed(1)
     replace(path, lines(a.pod.ip, b.pod.ip))
-    a.wait_peer(b, "not yet", "joining is off")
+    a.wait_peer(b, "left alone", "joining is off")

@@ -453,13 +453,16 @@ def gather(flat):
     return list(sequences.values())
 
 
+ONCE = "seen once, and not again:"
+
+
 def explain(pair, difference):
     """A failure as cases to paste into the list of those picked by hand."""
     for sequences in ([difference.steps], [*pair.history[:-1], difference.steps]):
         if difference_of(pair, sequences):
             short = shrink(pair, sequences)
             return f"{difference_of(pair, short)}\n" + "\n".join(map(as_case, short))
-    return f"{difference}\nseen once, and not again:\n{as_case(difference.steps)}"
+    return f"{difference}\n{ONCE}\n{as_case(difference.steps)}"
 
 
 def as_case(sequence):
