@@ -153,10 +153,17 @@ static void stays(struct mate *mate, enum log_level level, const char *why)
 		       mate->remote->label, why);
 }
 
+static void forgive_all(struct mesh *mesh);
+
 static void goes_up(struct mate *mate)
 {
+	bool healed = pair_is_cut_off(&mate->pair, clock_now_ms());
+
 	if (!pair_up(&mate->pair, clock_now_ms()))
 		return;
+	/* It may have been quicker to dial us than we were to look at it again. */
+	if (healed)
+		forgive_all(mate->mesh);
 	mate->connection = 0;
 	mate->why[0] = '\0';
 	log_info("%s: joined with %s", own_name(mate->mesh), mate->remote->label);

@@ -32,6 +32,11 @@ static void absolve(struct pair *pair)
 	pair->held = false;
 }
 
+bool pair_is_cut_off(const struct pair *pair, uint64_t now_ms)
+{
+	return pair->silent_ms && now_ms - pair->silent_ms >= PAIR_CUT_OFF_MS;
+}
+
 bool pair_up(struct pair *pair, uint64_t now_ms)
 {
 	pair->due_ms = PAIR_NEVER;
@@ -90,7 +95,7 @@ static void not_answered(struct pair *pair, uint64_t now_ms, uint32_t chance)
 static bool answered(struct pair *pair, uint32_t creation, uint64_t now_ms)
 {
 	bool is_new = creation && pair->creation && creation != pair->creation;
-	bool cut_off = pair->silent_ms && now_ms - pair->silent_ms >= PAIR_CUT_OFF_MS;
+	bool cut_off = pair_is_cut_off(pair, now_ms);
 
 	if (is_new) {
 		absolve(pair);

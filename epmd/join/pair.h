@@ -85,6 +85,9 @@ struct pair {
 /* CHANCE, here and below: a random number, all 32 bits of it. */
 void pair_start(struct pair *pair, uint64_t now_ms, uint64_t delay_ms);
 
+/* It has not answered looks for PAIR_CUT_OFF_MS. */
+bool pair_is_cut_off(const struct pair *pair, uint64_t now_ms);
+
 /* The local node has the peer's among its connected ones.  True when that is new. */
 bool pair_up(struct pair *pair, uint64_t now_ms);
 

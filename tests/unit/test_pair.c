@@ -222,6 +222,17 @@ static void who_never_answered_before_is_healed_too(void **state)
 	assert_true(healed_after(PAIR_CUT_OFF_MS, FIRST));
 }
 
+static void silence_is_known_until_there_is_a_link(void **state)
+{
+	(void)state;
+	look(PAIR_UNREACHABLE, 0);
+	now += PAIR_CUT_OFF_MS - 1;
+	assert_false(pair_is_cut_off(&pair, now));
+	assert_true(pair_is_cut_off(&pair, now + 1));
+	pair_up(&pair, now + 1);
+	assert_false(pair_is_cut_off(&pair, now + 1));
+}
+
 static void a_busy_peer_is_looked_at_again_soon_and_nothing_else(void **state)
 {
 	(void)state;
@@ -343,6 +354,7 @@ int main(void)
 	    TEST(an_open_breaker_is_told_rather_than_silence),
 	    TEST(who_was_cut_off_and_answers_again_is_healed),
 	    TEST(who_never_answered_before_is_healed_too),
+	    TEST(silence_is_known_until_there_is_a_link),
 	    TEST(a_busy_peer_is_looked_at_again_soon_and_nothing_else),
 	    TEST(a_look_that_is_logged_comes_late),
 	    TEST(another_node_there_is_not_healed),
