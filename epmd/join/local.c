@@ -20,7 +20,6 @@
 /* The alive name that links are made under: the same for ever, so that a node can be
  * given a cookie for us (-setcookie kepmd@HOST COOKIE). */
 #define LINK_ALIVE "kepmd"
-#define LOOK_ALIVE "kepmd-look"
 
 #define ADDRESSES_MAX 16
 

@@ -18,6 +18,11 @@ struct bufferevent;
 struct event_base;
 struct look;
 
+/* The alive name that looks are made under: other than that of links, for the node must
+ * not take a look for the link's end, and the same for every look, for each name that a
+ * node hears of stays in its atom table for good. */
+#define LOOK_ALIVE "kepmd-look"
+
 /* In all, from the connection on. */
 #define LOOK_TIMEOUT_MS 5000
 

@@ -10,11 +10,6 @@
 #include "epmd/log.h"
 #include "proto/nodename.h"
 
-/* Other than the name that links are made under: the node must not take a look for
- * the link's end.  The same for every look: each name that a node hears of stays in
- * its atom table for good. */
-#define LOOK_ALIVE "kepmd-look"
-
 struct remotes {
 	struct event_base *base;
 	struct remotes_events events;
@@ -216,9 +211,4 @@ struct remote *remotes_first(const struct remotes *remotes)
 struct remote *remotes_next(const struct remote *remote)
 {
 	return remote->hh.next;
-}
-
-size_t remotes_count(const struct remotes *remotes)
-{
-	return HASH_COUNT(remotes->by_name);
 }

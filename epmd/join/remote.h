@@ -65,6 +65,5 @@ bool remote_look(struct remote *remote);
 struct remote *remotes_find(const struct remotes *remotes, const void *name, size_t len);
 struct remote *remotes_first(const struct remotes *remotes);
 struct remote *remotes_next(const struct remote *remote);
-size_t remotes_count(const struct remotes *remotes);
 
 #endif
