@@ -27,11 +27,11 @@ def test_two_of_five_cut_from_each_other(member):
     downs = {one.name: nodedowns(one, begun) for one in others}
     print(f"\ncut for {CUT:.0f} s: nodedowns at the others: "
           f"{ {name: len(list_) for name, list_ in downs.items()} }")
-    said = a.log_text() + b.log_text()
     # The state may be read in the half minute after a fall in which the pair is held, not judged.
     for one, other in ((a, b), (b, a)):
         until(lambda: one.peers()[other.name][0] in NAMED, 60,
               f"{one.name} to show {other.name} as one of {NAMED}")
+    said = a.log_text() + b.log_text()
     begun = time.monotonic()
     a.pod.find_again(b.pod)
     b.pod.find_again(a.pod)
