@@ -8,7 +8,7 @@ import sys
 from lab.beam import STOCK_ROOT, erts_folder
 from lab.built import BuildError, Unavailable, built
 
-from . import budgets, report, rows, servers
+from . import budgets, join, report, rows, servers
 
 MOST_NODES = 20000
 PLOTTED = ("CPU per PORT2, 1 node, us", "CPU per PORT2, 1,000 nodes, us", "CPU per NAMES, 1,000 nodes, us",
@@ -44,6 +44,17 @@ def measure_round(figures, name, binary, args, most_nodes):
     figures.add(name, rows.program_rows(binary))
 
 
+def join_figures(binary):
+    figures = report.Figures()
+    reason = join.unavailable()
+    if reason:
+        print(f"without joining: {reason}", file=sys.stderr)
+        return figures
+    print("joining", file=sys.stderr)
+    figures.servers["kepmd"] = join.rows(binary)
+    return figures
+
+
 def main():
     args = arguments()
     most_nodes = min(MOST_NODES, servers.raise_descriptor_limit())
@@ -56,7 +67,11 @@ def main():
             measure_round(figures, name, binary, args, most_nodes)
         with servers.Bare(args.bare, args.load) as server:
             figures.add("bare", rows.bare_rows(server))
+    joined = join_figures(epmds.get("static", args.binary))
     print(report.table(figures, [*epmds, "bare"], "stock"))
+    if joined.servers:
+        print(f"\nJoining (a poll every {join.POLL_S} s would take half of that on average)\n"
+              f"{report.table(joined, ['kepmd'], None)}")
     judged = budgets.budgets(figures, most_nodes)
     print(f"\nBudgets (static build; the bare server shares its libraries with the shared one)\n{budgets.text(judged)}")
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"

@@ -41,8 +41,8 @@ def _cell(values):
 
 
 def table(figures, servers, against):
-    """Medians (lowest..highest); the last columns are ratios of the others against AGAINST."""
-    others = [server for server in servers if server != against]
+    """Medians (lowest..highest); the last columns are ratios of the others against AGAINST, if any."""
+    others = [server for server in servers if server != against] if against else []
     head = ["", *servers, *(f"{server}/{against}" for server in others)]
     lines = [head]
     for row in figures.rows():
