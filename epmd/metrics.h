@@ -64,4 +64,16 @@ static inline void metrics_count_more(enum metric metric, uint64_t n)
 	metrics_counters[metric] += n;
 }
 
+/* How long it took to join two nodes that could be joined, in milliseconds: a histogram.  Bucket
+ * i counts those of metrics_join_bounds_ms[i] at most, the last one the longer ones. */
+#define METRICS_JOIN_BOUNDS 10
+struct metrics_join {
+	uint64_t buckets[METRICS_JOIN_BOUNDS + 1];
+	uint64_t sum_ms;
+};
+extern const uint32_t metrics_join_bounds_ms[METRICS_JOIN_BOUNDS];
+extern struct metrics_join metrics_join;
+
+void metrics_joined_after(uint64_t ms);
+
 #endif
