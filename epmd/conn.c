@@ -420,6 +420,16 @@ bool conn_pool_shed(struct conn_pool *pool)
 	return true;
 }
 
+struct conn_counts conn_pool_count(const struct conn_pool *pool)
+{
+	struct conn_counts counts = {0};
+	const struct conn *conn;
+
+	DL_COUNT(pool->open, conn, counts.open);
+	DL_COUNT(pool->held, conn, counts.held);
+	return counts;
+}
+
 /* --- what others ask ------------------------------------------------------------ */
 
 void conn_set_tag(struct conn *conn, void *tag)

@@ -43,7 +43,8 @@ static struct local_node *enroll(const struct request_context *context, struct c
 
 	if (holder && !conn_reap_if_ended(holder)) {
 		metrics_count(METRIC_REFUSED_NAME_TAKEN);
-		log_info("%s: the name %.*s is taken", conn_text(conn), TEXT(node->name));
+		log_limited(LOG_LEVEL_INFO, "%s: the name %.*s is taken", conn_text(conn),
+		            TEXT(node->name));
 		return NULL;
 	}
 	if (registry_register(context->registry, node, conn_fd(conn), conn, (uint32_t)time(NULL),
@@ -52,7 +53,8 @@ static struct local_node *enroll(const struct request_context *context, struct c
 		return local;
 	}
 	metrics_count(METRIC_REFUSED_NO_MEMORY);
-	log_error("%s: no memory to register %.*s", conn_text(conn), TEXT(node->name));
+	log_limited(LOG_LEVEL_ERROR, "%s: no memory to register %.*s", conn_text(conn),
+	            TEXT(node->name));
 	return NULL;
 }
 
@@ -84,7 +86,8 @@ static void handle_alive2(const struct request_context *context, struct conn *co
 		local = enroll(context, conn, node);
 	} else {
 		metrics_count(METRIC_REFUSED_BAD_NAME);
-		log_warning("%s: a name that is no UTF-8 or too long cannot be registered",
+		log_limited(LOG_LEVEL_WARNING,
+		            "%s: a name that is no UTF-8 or too long cannot be registered",
 		            conn_text(conn));
 	}
 	if (local)
@@ -112,7 +115,8 @@ static void handle_port2(const struct request_context *context, struct conn *con
 
 	if (chars < 0 || chars > PORT2_CHARS_MAX) {
 		metrics_count(METRIC_REFUSED_BAD_NAME);
-		log_info("%s: asks for a name that is no UTF-8 or too long", conn_text(conn));
+		log_limited(LOG_LEVEL_INFO, "%s: asks for a name that is no UTF-8 or too long",
+		            conn_text(conn));
 		return;
 	}
 	uint8_t *room = conn_reply_room(reply, EPMD_REPLY_MAX);
@@ -121,8 +125,9 @@ static void handle_port2(const struct request_context *context, struct conn *con
 	size_t len = epmd_port2_reply_encode(registry_find(context->registry, request->name), room,
 	                                     EPMD_REPLY_MAX);
 	if (len == 0) {
-		log_error("%s: what is known of %.*s is too long for an answer: closed",
-		          conn_text(conn), TEXT(request->name));
+		log_limited(LOG_LEVEL_ERROR,
+		            "%s: what is known of %.*s is too long for an answer: closed",
+		            conn_text(conn), TEXT(request->name));
 		return;
 	}
 	conn_reply_added(reply, len);
@@ -217,8 +222,8 @@ static void handle_kill(const struct request_context *context, struct conn *conn
 	bool allowed = context->relaxed || registry_local_count(context->registry) == 0;
 
 	(void)request;
-	log_info("%s: asked to end: %s", conn_text(conn),
-	         allowed ? "done" : "nodes are registered");
+	log_limited(LOG_LEVEL_INFO, "%s: asked to end: %s", conn_text(conn),
+	            allowed ? "done" : "nodes are registered");
 	add_text(reply, allowed ? "OK" : "NO");
 	reply->after = allowed ? CONN_QUIT : CONN_CLOSE;
 	if (!allowed)
@@ -230,7 +235,8 @@ static void handle_stop(const struct request_context *context, struct conn *conn
 {
 	if (!context->relaxed) {
 		metrics_count(METRIC_REFUSED_NOT_ALLOWED);
-		log_info("%s: -stop needs -relaxed_command_check", conn_text(conn));
+		log_limited(LOG_LEVEL_INFO, "%s: -stop needs -relaxed_command_check",
+		            conn_text(conn));
 		return;
 	}
 	struct conn *holder = registry_owner(context->registry, request->name);
@@ -249,7 +255,8 @@ static void handle_control(const struct request_context *context, struct conn *c
 {
 	if (!conn_is_loopback(conn)) {
 		metrics_count(METRIC_REFUSED_NOT_LOCAL);
-		log_warning("%s: -peers and -join are for this host only", conn_text(conn));
+		log_limited(LOG_LEVEL_WARNING, "%s: -peers and -join are for this host only",
+		            conn_text(conn));
 		return;
 	}
 	control_run(context->control, request->name, conn_fd(conn), reply);
@@ -285,8 +292,8 @@ void request_handle(const struct request_context *context, struct conn *conn,
 		metrics_count(handlers[i].metric);
 		if (handlers[i].local_only && !conn_is_local(conn)) {
 			metrics_count(METRIC_REFUSED_NOT_LOCAL);
-			log_warning("%s: request '%c' is for this host only", conn_text(conn),
-			            (int)request->code);
+			log_limited(LOG_LEVEL_WARNING, "%s: request '%c' is for this host only",
+			            conn_text(conn), (int)request->code);
 			return;
 		}
 		handlers[i].handle(context, conn, request, reply);

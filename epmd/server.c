@@ -34,7 +34,7 @@ static void on_bad_request(void *arg, struct conn *conn, enum epmd_decode why)
 {
 	(void)arg;
 	metrics_count(METRIC_REFUSED_MALFORMED);
-	log_info("%s: %s: closed", conn_text(conn), epmd_decode_text(why));
+	log_limited(LOG_LEVEL_INFO, "%s: %s: closed", conn_text(conn), epmd_decode_text(why));
 }
 
 static void on_released(void *arg, struct conn *conn)
@@ -142,4 +142,9 @@ void server_free(struct server *server)
 struct registry *server_registry(struct server *server)
 {
 	return server->context.registry;
+}
+
+struct conn_counts server_connections(const struct server *server)
+{
+	return conn_pool_count(server->conns);
 }
