@@ -43,6 +43,8 @@ struct kube_watch {
 	bool going_on;       /* the next LIST goes on with the choice made, or repeats it */
 	enum kube_kind kept; /* the kind that the reflector knows a version of */
 	bool retried_401;
+	bool listed;  /* a LIST was whole once */
+	bool watched; /* a WATCH was sent once */
 	struct kube_report report;
 	struct reflector *reflector;
 	struct event *timer;
@@ -66,6 +68,47 @@ struct kube_watch {
 };
 
 static void schedule(struct kube_watch *watch, uint64_t extra_ms);
+
+/* --- what is counted ------------------------------------------------------------------------ */
+
+static void count(struct kube_watch *watch, enum source_outcome outcome)
+{
+	bool list = watch->op == REFLECTOR_LIST;
+
+	watch->shared->stats.ended[list ? SOURCE_LIST : SOURCE_WATCH][outcome]++;
+}
+
+static enum source_outcome outcome_of_status(int status)
+{
+	if (status == 401 || status == 403)
+		return SOURCE_DENIED;
+	return status == 410 ? SOURCE_EXPIRED : SOURCE_ERROR;
+}
+
+static enum source_outcome outcome_of_end(const struct reflector_end *end)
+{
+	static const enum source_outcome outcomes[] = {
+	    [REFLECTOR_CLEAN] = SOURCE_OK,
+	    [REFLECTOR_CUT] = SOURCE_CUT,
+	    [REFLECTOR_REFUSED] = SOURCE_UNREACHABLE,
+	    [REFLECTOR_GARBAGE] = SOURCE_UNREADABLE,
+	};
+
+	if (end->why == REFLECTOR_HTTP || end->why == REFLECTOR_IN_STREAM)
+		return outcome_of_status(end->status);
+	return outcomes[end->why];
+}
+
+static void count_watch(struct kube_watch *watch)
+{
+	watch->shared->stats.watch_restarts += watch->watched;
+	watch->watched = true;
+}
+
+static void heard(const struct kube_watch *watch)
+{
+	watch->shared->stats.heard_ms = clock_now_ms();
+}
 
 /* --- objects and events --------------------------------------------------------------------- */
 
@@ -141,6 +184,7 @@ static bool act_on_event(struct kube_watch *watch, struct kube_event *event)
 	case KUBE_EVENT_BOOKMARK:
 		break;
 	}
+	heard(watch);
 	kube_report_fine(&watch->report, watch->op);
 	reflector_saw(watch->reflector, event->object.resource_version,
 	              event->type == KUBE_EVENT_BOOKMARK);
@@ -167,6 +211,8 @@ static bool on_watch_line(void *arg, const char *text, size_t len)
 static void list_complete(struct kube_watch *watch)
 {
 	peerset_replace_end(watch->shared->peers, watch->scope, clock_now_ms());
+	watch->listed = true;
+	heard(watch);
 	kube_kind_listed(&watch->choice);
 	kube_report_fine(&watch->report, watch->op);
 	kube_report_listed(&watch->report, watch->choice.kind, watch->n_objects,
@@ -236,6 +282,7 @@ static void http_status_ended(struct kube_watch *watch, const struct http_result
 {
 	struct kube_status status;
 
+	count(watch, outcome_of_status(watch->status));
 	if (fall_back(watch)) {
 		schedule(watch, 0);
 		return;
@@ -265,6 +312,7 @@ static void http_status_ended(struct kube_watch *watch, const struct http_result
 
 static void broken(struct kube_watch *watch)
 {
+	count(watch, outcome_of_end(&watch->end));
 	kube_report_end(&watch->report, watch->op, &watch->end, watch->detail);
 	reflector_ended(watch->reflector, &watch->end, clock_now_ms());
 	schedule(watch, 0);
@@ -273,10 +321,12 @@ static void broken(struct kube_watch *watch)
 static void answered(struct kube_watch *watch)
 {
 	if (watch->op == REFLECTOR_LIST) {
-		if (list_page(watch))
+		if (list_page(watch)) {
+			count(watch, SOURCE_OK);
 			schedule(watch, 0);
-		else
+		} else {
 			broken(watch);
+		}
 		return;
 	}
 	if (kube_split_end(watch->split, NULL, NULL) == KUBE_SPLIT_OK)
@@ -476,6 +526,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	if (kube_access_refresh(watch->shared->access, error, sizeof(error)) == 0)
 		watch->transfer = send_request(watch, &request);
 	reflector_sent(watch->reflector, clock_now_ms());
+	if (watch->transfer && watch->op == REFLECTOR_WATCH)
+		count_watch(watch);
 	if (watch->transfer)
 		return;
 	set_end(watch, REFLECTOR_REFUSED, error);
@@ -554,4 +606,17 @@ void kube_watch_free(struct kube_watch *watch)
 	free(watch->selector);
 	free(watch->service);
 	free(watch);
+}
+
+bool kube_watch_pending(const struct kube_watch *watch, char *reason, size_t reason_size)
+{
+	const struct kube_report *report = &watch->report;
+
+	if (watch->listed)
+		return false;
+	snprintf(reason, reason_size, "no complete list yet of namespace %s, %s %s%s%s",
+	         watch->namespace_, watch->selector ? "selector" : "Service",
+	         watch->selector ? watch->selector : watch->service, report->problem[0] ? ": " : "",
+	         report->problem);
+	return true;
 }

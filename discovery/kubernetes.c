@@ -196,5 +196,24 @@ failed:
 	return NULL;
 }
 
-const struct source_ops kubernetes_source = {
-    .name = "kubernetes", .check = check, .start = start, .stop = stop};
+/* --- how it does ---------------------------------------------------------------------------- */
+
+static const struct source_stats *stats(const struct source *source)
+{
+	return &source->shared.stats;
+}
+
+static bool pending(const struct source *source, char *reason, size_t reason_size)
+{
+	for (unsigned i = 0; i < source->n_watches; i++)
+		if (kube_watch_pending(source->watches[i], reason, reason_size))
+			return true;
+	return false;
+}
+
+const struct source_ops kubernetes_source = {.name = "kubernetes",
+                                             .check = check,
+                                             .start = start,
+                                             .stop = stop,
+                                             .stats = stats,
+                                             .pending = pending};

@@ -12,6 +12,7 @@
 #include <utlist.h>
 
 #include "conn.h"
+#include "metrics.h"
 #include "sockaddr.h"
 
 /* What is read away from a held connection before it is closed: as much as stock
@@ -313,6 +314,12 @@ static void conn_read(struct conn *conn, bool listening)
 	}
 }
 
+static void conn_close_idle(struct conn *conn)
+{
+	metrics_count(METRIC_CLOSED_IDLE);
+	conn_close(conn);
+}
+
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *conn = arg;
@@ -327,13 +334,13 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 		break;
 	case CONN_READING:
 		if (what & EV_TIMEOUT)
-			conn_close(conn);
+			conn_close_idle(conn);
 		else
 			conn_read(conn, true);
 		break;
 	case CONN_WRITING:
 		if (what & EV_TIMEOUT)
-			conn_close(conn);
+			conn_close_idle(conn);
 		else
 			conn_write_more(conn);
 		break;
@@ -414,6 +421,16 @@ bool conn_pool_shed(struct conn_pool *pool)
 		return false;
 	conn_close(pool->open);
 	return true;
+}
+
+struct conn_counts conn_pool_count(const struct conn_pool *pool)
+{
+	struct conn_counts counts = {0};
+	const struct conn *conn;
+
+	DL_COUNT(pool->open, conn, counts.open);
+	DL_COUNT(pool->held, conn, counts.held);
+	return counts;
 }
 
 /* --- what others ask ------------------------------------------------------------ */

@@ -73,6 +73,13 @@ void conn_accept(struct conn_pool *pool, int fd);
  * when there is none. */
 bool conn_pool_shed(struct conn_pool *pool);
 
+/* How many there are; counts them, so not for every request. */
+struct conn_counts {
+	size_t open; /* not held */
+	size_t held;
+};
+struct conn_counts conn_pool_count(const struct conn_pool *pool);
+
 /* Room for the owner of the events: what a held connection stands for. */
 void conn_set_tag(struct conn *conn, void *tag);
 void *conn_tag(const struct conn *conn);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include <event2/event.h>
 
@@ -21,6 +22,7 @@
 #include "peers.h"
 #include "server.h"
 #include "service.h"
+#include "status.h"
 
 #define ERROR_SIZE 512
 
@@ -29,6 +31,8 @@ struct daemon {
 	struct cluster cluster;
 	char *paths[4];                 /* under -daemon: those of settings, from / (keep_paths) */
 	char setting_error[ERROR_SIZE]; /* under -daemon: what is wrong with a setting */
+	char status_error[ERROR_SIZE];  /* the same of the status listener */
+	struct sockaddr_any status_address; /* of no family: there is none */
 	struct event_base *base;
 	struct event *terminate;
 	struct event *interrupt;
@@ -39,6 +43,8 @@ struct daemon {
 	struct hosts_file *hosts_file;
 	struct registry_watcher hosts_changed;
 	struct control control;
+	struct status_view status_view;
+	struct status *status;
 };
 
 /* --- the port ---------------------------------------------------------------------------- */
@@ -114,6 +120,20 @@ static int set_log_level(const struct options *options, char *error, size_t erro
 	return -1;
 }
 
+static int set_log_format(const struct options *options, char *error, size_t error_size)
+{
+	const char *text = options->settings[SETTING_LOG_FORMAT];
+	enum log_format format = LOG_FORMAT_TEXT;
+	bool good = !text || log_format_parse(text, &format);
+
+	log_set_format(format);
+	if (good)
+		return 0;
+	snprintf(error, error_size, "%s=%s is wrong: give text or json",
+	         options_setting_variable(SETTING_LOG_FORMAT), text);
+	return -1;
+}
+
 static int set_log_target(const struct options *options, char *error, size_t error_size)
 {
 	const char *where = options->settings[SETTING_LOG];
@@ -136,14 +156,15 @@ static int set_log_target(const struct options *options, char *error, size_t err
 	return result;
 }
 
-/* Where and how much to log.  Returns 0, or -1 with ERROR; what can be used of the two
+/* Where, how much and how to log.  Returns 0, or -1 with ERROR; what can be used of the
  * settings is used all the same. */
 static int set_log(const struct options *options, char *error, size_t error_size)
 {
 	int target = set_log_target(options, error, error_size);
 	int level = set_log_level(options, error, error_size);
+	int format = set_log_format(options, error, error_size);
 
-	return target < 0 || level < 0 ? -1 : 0;
+	return target < 0 || level < 0 || format < 0 ? -1 : 0;
 }
 
 /* ARG is the stream to say it on, or NULL for the log. */
@@ -195,6 +216,20 @@ static int read_settings(struct daemon *daemon)
 	options_each_unknown(say_unknown, stderr);
 	fprintf(stderr, "epmd: %s%s\n", goes_on ? "discovery is off: " : "", error);
 	return goes_on ? 0 : -1;
+}
+
+/* A wrong address costs no more than the status listener.  Returns as read_settings does. */
+static int read_status_address(struct daemon *daemon)
+{
+	const char *text = daemon->options->settings[SETTING_STATUS_ADDRESS];
+	char error[ERROR_SIZE / 2];
+
+	if (!text || status_address_parse(text, &daemon->status_address, error, sizeof(error)))
+		return 0;
+	snprintf(daemon->status_error, sizeof(daemon->status_error), "%s=%.*s %s",
+	         options_setting_variable(SETTING_STATUS_ADDRESS), 200, text, error);
+	fprintf(stderr, "epmd: %s\n", daemon->status_error);
+	return daemon->options->daemon ? 0 : -1;
 }
 
 static void warn_foreign(void *arg, const char *variable)
@@ -322,6 +357,42 @@ static int start_discovery(struct daemon *daemon)
 	return 0;
 }
 
+/* --- the status listener --------------------------------------------------------------------- */
+
+/* Returns as start_discovery does. */
+static int start_status(struct daemon *daemon)
+{
+	char error[ERROR_SIZE / 2];
+
+	if (daemon->status_error[0])
+		log_error("%s", daemon->status_error);
+	if (daemon->status_address.storage.ss_family == AF_UNSPEC)
+		return 0;
+	daemon->status_view = (struct status_view){
+	    .options = daemon->options,
+	    .server = daemon->server,
+	    .control = &daemon->control,
+	    .source_ops = daemon->cluster.source,
+	    .source = daemon->source,
+	    .setting_error = daemon->setting_error,
+	    .started_s = time(NULL),
+	};
+	daemon->status = status_new(daemon->base, &daemon->status_address, &daemon->status_view,
+	                            error, sizeof(error));
+	if (daemon->status)
+		return 0;
+	snprintf(daemon->status_error, sizeof(daemon->status_error),
+	         "%s=%.*s %s: give another port, or an address of this host",
+	         options_setting_variable(SETTING_STATUS_ADDRESS), 200,
+	         daemon->options->settings[SETTING_STATUS_ADDRESS], error);
+	if (!daemon->options->daemon) {
+		fprintf(stderr, "epmd: %s\n", daemon->status_error);
+		return -1;
+	}
+	log_error("%s", daemon->status_error);
+	return 0;
+}
+
 /* --- running ---------------------------------------------------------------------------------- */
 
 static void on_signal(evutil_socket_t signal, short what, void *arg)
@@ -355,8 +426,15 @@ static struct event *watch_signal(struct daemon *daemon, int signal)
 	return event;
 }
 
+static void on_libevent_says(int severity, const char *line)
+{
+	log_limited(severity >= EVENT_LOG_WARN ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG,
+	            "libevent: %s", line);
+}
+
 static int set_up(struct daemon *daemon, const struct listener_set *set)
 {
+	event_set_log_callback(on_libevent_says);
 	daemon->base = event_base_new();
 	if (!daemon->base)
 		return -1;
@@ -369,6 +447,7 @@ static int set_up(struct daemon *daemon, const struct listener_set *set)
 
 static void tear_down(struct daemon *daemon)
 {
+	status_free(daemon->status);
 	if (daemon->source)
 		daemon->cluster.source->stop(daemon->source);
 	join_free(daemon->join);
@@ -401,7 +480,7 @@ static int serve(struct daemon *daemon, struct listener_set *set)
 		daemon->control.off_because = daemon->setting_error;
 	}
 	warn_of_settings(daemon);
-	if (start_discovery(daemon) < 0)
+	if (start_discovery(daemon) < 0 || start_status(daemon) < 0)
 		return 1;
 	if (daemon->options->systemd && service_notify("READY=1") < 0)
 		log_warning("systemd cannot be told that epmd is ready: %s", strerror(errno));
@@ -420,8 +499,9 @@ int daemon_run(const struct options *options)
 		daemonize_close_inherited();
 	if (open_port(options, &set, &status) != LISTENER_OPEN)
 		return status;
-	if (read_settings(&daemon) < 0) {
+	if (read_settings(&daemon) < 0 || read_status_address(&daemon) < 0) {
 		listener_close(&set);
+		cluster_clear(&daemon.cluster);
 		return 1;
 	}
 	if (options->daemon)

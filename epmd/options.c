@@ -50,6 +50,10 @@ static const struct {
     [SETTING_LOG] = {PREFIX "LOG", "-log", "WHERE", "stderr, syslog or a file"},
     [SETTING_LOG_LEVEL] = {PREFIX "LOG_LEVEL", "-log_level", "LEVEL",
                            "error, warning, info (default with discovery, else warning), debug"},
+    [SETTING_LOG_FORMAT] = {PREFIX "LOG_FORMAT", "-log_format", "FORM",
+                            "text (default), or json: an object a line"},
+    [SETTING_STATUS_ADDRESS] = {PREFIX "STATUS_ADDRESS", "-status_address", "HOST:PORT",
+                                "HTTP listener: /livez, /readyz, /metrics and /status"},
 };
 
 /* Read by OTP or by us, without a row above. */

@@ -103,6 +103,13 @@ static void on_port_changed(void *owner, struct target *target)
 	tell_changed(owner, target);
 }
 
+void peers_each(const struct peers *peers, peers_peer_fn *fn, void *arg)
+{
+	for (const struct peer_entry *entry = peers->entries; entry; entry = entry->hh.next)
+		if (!entry->waiting)
+			fn(arg, entry->peer);
+}
+
 void peers_each_node(const struct peers *peers, peers_node_fn *fn, void *arg)
 {
 	for (const struct peer_entry *entry = peers->entries; entry; entry = entry->hh.next) {

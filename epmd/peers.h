@@ -43,6 +43,9 @@ struct peers_events {
  * nobody.  What is told is in the registry already. */
 void peers_watch(struct peers *peers, const struct peers_events *events);
 
+typedef void peers_peer_fn(void *arg, const struct peer *peer);
+void peers_each(const struct peers *peers, peers_peer_fn *fn, void *arg);
+
 typedef void peers_node_fn(void *arg, const struct peer_node *node);
 void peers_each_node(const struct peers *peers, peers_node_fn *fn, void *arg);
 

@@ -20,5 +20,6 @@ struct server *server_new(struct event_base *base, const struct options *options
 void server_free(struct server *server);
 
 struct registry *server_registry(struct server *server);
+struct conn_counts server_connections(const struct server *server);
 
 #endif
