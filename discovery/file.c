@@ -476,9 +476,25 @@ static bool pending(const struct source *source, char *reason, size_t reason_siz
 	return true;
 }
 
+static void each_state(const struct source *source, source_state_fn *fn, void *arg)
+{
+	const struct source_state state = {
+	    .place = source->path,
+	    .fault = source->trouble[0] ? SOURCE_TROUBLE : SOURCE_FINE,
+	    .problem = source->trouble,
+	    .message = "",
+	    .listed = source->complete,
+	    .has_objects = true,
+	    .n_endpoints = peerset_count(source->peers),
+	};
+
+	fn(arg, &state);
+}
+
 const struct source_ops file_source = {.name = "file",
                                        .check = check,
                                        .start = start,
                                        .stop = stop,
                                        .stats = stats,
-                                       .pending = pending};
+                                       .pending = pending,
+                                       .each_state = each_state};

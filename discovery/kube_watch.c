@@ -32,6 +32,7 @@
 
 #define ERROR_BODY_MAX 16384
 #define DETAIL_SIZE 256
+#define PLACE_SIZE 512
 
 struct kube_watch {
 	struct kube_shared *shared;
@@ -44,6 +45,7 @@ struct kube_watch {
 	enum kube_kind kept; /* the kind that the reflector knows a version of */
 	bool retried_401;
 	bool listed;  /* a LIST was whole once */
+	bool has_objects; /* in the last LIST or since */
 	bool watched; /* a WATCH was sent once */
 	struct kube_report report;
 	struct reflector *reflector;
@@ -60,6 +62,7 @@ struct kube_watch {
 	size_t body_len;
 	bool ended; /* END says why: decided while the answer was being read */
 	struct reflector_end end;
+	enum source_fault fault; /* with REFLECTOR_REFUSED */
 	char detail[DETAIL_SIZE]; /* what was wrong with what came */
 
 	unsigned n_pages; /* of the LIST under way */
@@ -180,6 +183,7 @@ static bool act_on_event(struct kube_watch *watch, struct kube_event *event)
 	case KUBE_EVENT_DELETED:
 		if (!put_object(watch, &event->object))
 			return false;
+		watch->has_objects |= event->type == KUBE_EVENT_UPSERT;
 		break;
 	case KUBE_EVENT_BOOKMARK:
 		break;
@@ -212,6 +216,7 @@ static void list_complete(struct kube_watch *watch)
 {
 	peerset_replace_end(watch->shared->peers, watch->scope, clock_now_ms());
 	watch->listed = true;
+	watch->has_objects = watch->n_objects > 0;
 	heard(watch);
 	kube_kind_listed(&watch->choice);
 	kube_report_fine(&watch->report, watch->op);
@@ -313,7 +318,7 @@ static void http_status_ended(struct kube_watch *watch, const struct http_result
 static void broken(struct kube_watch *watch)
 {
 	count(watch, outcome_of_end(&watch->end));
-	kube_report_end(&watch->report, watch->op, &watch->end, watch->detail);
+	kube_report_end(&watch->report, watch->op, &watch->end, watch->fault, watch->detail);
 	reflector_ended(watch->reflector, &watch->end, clock_now_ms());
 	schedule(watch, 0);
 }
@@ -340,6 +345,7 @@ static void set_transport_end(struct kube_watch *watch, const struct http_result
 {
 	bool never_there = result->outcome == HTTP_REFUSED || result->outcome == HTTP_TLS;
 
+	watch->fault = result->outcome == HTTP_TLS ? SOURCE_DISTRUSTED : SOURCE_NO_ANSWER;
 	set_end(watch, never_there ? REFLECTOR_REFUSED : REFLECTOR_CUT, result->error);
 }
 
@@ -523,8 +529,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	choose_kind(watch, &request);
 	watch->op = request.op;
 	watch->later_page = request.continue_token != NULL;
-	if (kube_access_refresh(watch->shared->access, error, sizeof(error)) == 0)
+	watch->fault = SOURCE_NO_CREDENTIALS;
+	if (kube_access_refresh(watch->shared->access, error, sizeof(error)) == 0) {
+		watch->fault = SOURCE_TROUBLE;
 		watch->transfer = send_request(watch, &request);
+	}
 	reflector_sent(watch->reflector, clock_now_ms());
 	if (watch->transfer && watch->op == REFLECTOR_WATCH)
 		count_watch(watch);
@@ -619,4 +628,40 @@ bool kube_watch_pending(const struct kube_watch *watch, char *reason, size_t rea
 	         watch->selector ? watch->selector : watch->service, report->problem[0] ? ": " : "",
 	         report->problem);
 	return true;
+}
+
+void kube_watch_tell_state(const struct kube_watch *watch, source_state_fn *fn, void *arg)
+{
+	const struct kube_access *access = watch->shared->access;
+	const struct kube_report *report = &watch->report;
+	/* A watch that is open and silent says nothing to kube_report_fine for up to a minute. */
+	bool is_open = watch->transfer && watch->op == REFLECTOR_WATCH && watch->status == 200 &&
+	               report->errors_in_row == 0;
+	enum source_fault fault = is_open ? SOURCE_FINE : report->fault;
+	char place[PLACE_SIZE], services[PLACE_SIZE], server[PLACE_SIZE];
+
+	snprintf(services, sizeof(services), "%s %s", watch->selector ? "selector" : "Service",
+	         watch->selector ? watch->selector : watch->service);
+	snprintf(place, sizeof(place), "namespace %s, %.*s", watch->namespace_, PLACE_SIZE - 80,
+	         services);
+	snprintf(server, sizeof(server), strchr(access->host, ':') ? "[%s]:%u" : "%s:%u",
+	         access->host, access->port);
+	const struct source_state state = {
+	    .place = place,
+	    .namespace_ = watch->namespace_,
+	    .services = services,
+	    .server = server,
+	    .origin = access->origin,
+	    .in_cluster = access->in_cluster,
+	    .fault = fault,
+	    .problem = fault == SOURCE_FINE ? "" : report->problem,
+	    .message = fault == SOURCE_FORBIDDEN ? report->message : "",
+	    .verb = report->problem_op == REFLECTOR_WATCH ? "watch" : "list",
+	    .resource = kube_kind_resource(fault == SOURCE_FORBIDDEN ? report->problem_kind
+	                                                                     : watch->choice.kind),
+	    .listed = watch->listed,
+	    .has_objects = watch->has_objects,
+	    .n_endpoints = peerset_held(watch->shared->peers, watch->scope),
+	};
+	fn(arg, &state);
 }

@@ -35,5 +35,7 @@ void kube_watch_free(struct kube_watch *watch);
 
 /* As source_ops.pending, for this one. */
 bool kube_watch_pending(const struct kube_watch *watch, char *reason, size_t reason_size);
+/* As source_ops.each_state, for this one. */
+void kube_watch_tell_state(const struct kube_watch *watch, source_state_fn *fn, void *arg);
 
 #endif

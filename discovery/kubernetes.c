@@ -211,9 +211,16 @@ static bool pending(const struct source *source, char *reason, size_t reason_siz
 	return false;
 }
 
+static void each_state(const struct source *source, source_state_fn *fn, void *arg)
+{
+	for (unsigned i = 0; i < source->n_watches; i++)
+		kube_watch_tell_state(source->watches[i], fn, arg);
+}
+
 const struct source_ops kubernetes_source = {.name = "kubernetes",
                                              .check = check,
                                              .start = start,
                                              .stop = stop,
                                              .stats = stats,
-                                             .pending = pending};
+                                             .pending = pending,
+                                             .each_state = each_state};

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "peer.h"
+#include "source_state.h"
 #include "source_stats.h"
 
 struct event_base;
@@ -44,7 +45,10 @@ struct source;
  * START would say of the way in: 0, or -1 with ERROR.
  *
  * STATS and PENDING are for those who watch the source.  PENDING is true until the source has been
- * told all peers once, and REASON then is a phrase; whatever happens later, it stays false. */
+ * told all peers once, and REASON then is a phrase; whatever happens later, it stays false.
+ * EACH_STATE calls FN for each watch, or for the file: how things stand now. */
+typedef void source_state_fn(void *arg, const struct source_state *state);
+
 struct source_ops {
 	const char *name;
 	int (*check)(const struct source_settings *settings, char *error, size_t error_size);
@@ -53,6 +57,7 @@ struct source_ops {
 	void (*stop)(struct source *source);
 	const struct source_stats *(*stats)(const struct source *source);
 	bool (*pending)(const struct source *source, char *reason, size_t reason_size);
+	void (*each_state)(const struct source *source, source_state_fn *fn, void *arg);
 };
 
 extern const struct source_ops kubernetes_source;

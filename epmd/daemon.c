@@ -15,6 +15,7 @@
 #include "cluster.h"
 #include "daemon.h"
 #include "daemonize.h"
+#include "discovery/clock.h"
 #include "hosts_file.h"
 #include "join/join.h"
 #include "listener.h"
@@ -327,6 +328,8 @@ static void start_joining(struct daemon *daemon)
 		start_hosts_file(daemon, registry);
 	daemon->control.peers = daemon->peers;
 	daemon->control.join = daemon->join;
+	daemon->control.source_ops = daemon->cluster.source;
+	daemon->control.source = daemon->source;
 }
 
 /* Returns 0, or -1 when a foreground start must end. */
@@ -354,6 +357,8 @@ static int start_discovery(struct daemon *daemon)
 	}
 	log_error("discovery is off: %s", error);
 	snprintf(daemon->setting_error, sizeof(daemon->setting_error), "%s", error);
+	daemon->control.off_because = daemon->setting_error;
+	daemon->control.setting_error = daemon->setting_error;
 	return 0;
 }
 
@@ -475,9 +480,14 @@ static int serve(struct daemon *daemon, struct listener_set *set)
 		return 1;
 	}
 	daemon->control.off_because = "set ERL_EPMD_DISCOVERY to have it";
+	daemon->control.options = daemon->options;
+	daemon->control.cluster = &daemon->cluster;
+	daemon->control.registry = server_registry(daemon->server);
+	daemon->control.started_ms = clock_now_ms();
 	if (daemon->setting_error[0]) {
 		log_error("discovery is off: %s", daemon->setting_error);
 		daemon->control.off_because = daemon->setting_error;
+		daemon->control.setting_error = daemon->setting_error;
 	}
 	warn_of_settings(daemon);
 	if (start_discovery(daemon) < 0 || start_status(daemon) < 0)

@@ -37,6 +37,7 @@ static struct {
 	enum log_format format;
 	struct log_limit limit;
 	unsigned long lost; /* lines since one got through */
+	char path[256];     /* of LOG_TO_FILE, as it was given */
 } state = {
     .level = LOG_LEVEL_WARNING,
     .target = LOG_TO_STDERR,
@@ -99,7 +100,23 @@ int log_open_file(const char *path)
 	if (fd < 0)
 		return -1;
 	set_target(LOG_TO_FILE, fd);
+	snprintf(state.path, sizeof(state.path), "%s", path);
 	return 0;
+}
+
+const char *log_where(void)
+{
+	switch (state.target) {
+	case LOG_TO_STDERR:
+		return "stderr";
+	case LOG_TO_SYSLOG:
+		return "syslog";
+	case LOG_TO_FILE:
+		return state.path;
+	case LOG_TO_NOWHERE:
+		break;
+	}
+	return "nowhere";
 }
 
 void log_open_syslog(void)
@@ -119,6 +136,7 @@ void log_open_daemon(void)
 		set_target(LOG_TO_FILE, fd);
 	else
 		set_target(LOG_TO_NOWHERE, -1);
+	snprintf(state.path, sizeof(state.path), "%s", "the container's stderr");
 }
 
 /* A peer's text may end up in a line; it must not be able to forge another. */

@@ -38,6 +38,9 @@ int log_open_file(const char *path);
  * else PID 1's stderr, which is what `kubectl logs` shows, else nowhere. */
 void log_open_daemon(void);
 
+/* Where lines go, for people: "stderr", "syslog", a path, or "nowhere". */
+const char *log_where(void);
+
 /* Syslog, under the name "epmd". */
 void log_open_syslog(void);
 

@@ -39,6 +39,8 @@ struct target {
 	unsigned failures;
 	uint16_t port;            /* 0: not known */
 	char reason[REASON_SIZE]; /* why it is not */
+	enum target_trouble trouble;
+	uint64_t trouble_ms;
 };
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
@@ -72,8 +74,11 @@ static void ask_after_failure(struct target *target)
 /* --- what is known ------------------------------------------------------------------- */
 
 /* Says REASON once, not at each retry. */
-static void unresolved(struct target *target, const char *reason)
+static void unresolved(struct target *target, enum target_trouble trouble, const char *reason)
 {
+	if (target->trouble != trouble)
+		target->trouble_ms = clock_now_ms();
+	target->trouble = trouble;
 	if (strncmp(target->reason, reason, REASON_SIZE - 1) == 0)
 		return;
 	snprintf(target->reason, sizeof(target->reason), "%s", reason);
@@ -111,6 +116,7 @@ static bool resolved(struct target *target, const struct epmd_node *answer)
 	if (target->port != node.port)
 		log_info("%s: port %u", target->label, node.port);
 	target->failures = 0;
+	target->trouble = TARGET_FINE;
 	target->reason[0] = '\0';
 	set_port(target, node.port);
 	return true;
@@ -144,7 +150,7 @@ static void resolve_fixed(struct target *target)
 	snprintf(reason, sizeof(reason), "its endpoint has no port named \"%s\"",
 	         context->dist_name);
 	forget(target);
-	unresolved(target, reason);
+	unresolved(target, TARGET_NO_PORT_NAME, reason);
 }
 
 /* --- asking the peer's epmd --------------------------------------------------------------- */
@@ -156,7 +162,7 @@ static void no_answer(struct target *target, const char *error)
 	metrics_count(METRIC_PORT_NO_ANSWER);
 	snprintf(reason, sizeof(reason), "epmd at %s, port %u: %s", target->address,
 	         target->context->epmd_port, error);
-	unresolved(target, reason);
+	unresolved(target, TARGET_NO_ANSWER, reason);
 	ask_after_failure(target);
 }
 
@@ -168,7 +174,7 @@ static void negative(struct target *target, const char *fact)
 	metrics_count(METRIC_PORT_NO_NODE);
 	snprintf(reason, sizeof(reason), "its epmd knows %s \"%.64s\"", fact, target->alive);
 	forget(target);
-	unresolved(target, reason);
+	unresolved(target, TARGET_NO_NODE, reason);
 	ask_after_failure(target);
 }
 
@@ -232,7 +238,7 @@ static void ask(struct target *target)
 		return;
 	}
 	if (!sockaddr_parse(target->address, context->epmd_port, &address)) {
-		unresolved(target, "its address is none");
+		unresolved(target, TARGET_NO_ANSWER, "its address is none");
 		return;
 	}
 	target->query = query_start(context->base, context->crowd, &address, &request, on_answer,
@@ -338,6 +344,16 @@ uint16_t target_port(const struct target *target)
 const char *target_reason(const struct target *target)
 {
 	return target->reason;
+}
+
+enum target_trouble target_trouble(const struct target *target)
+{
+	return target->trouble;
+}
+
+uint64_t target_trouble_ms(const struct target *target)
+{
+	return target->trouble_ms;
 }
 
 void target_set_connected(struct target *target, bool connected)

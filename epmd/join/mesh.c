@@ -44,6 +44,7 @@ struct mate {
 	uint64_t dialled_ms;
 	uint64_t since_ms; /* when the two could first be joined; 0: no, or they were */
 	char why[VERDICT_SIZE];
+	uint64_t why_ms; /* since when */
 	UT_hash_handle hh; /* by NAME */
 	bool hash_add_failed;
 };
@@ -149,6 +150,8 @@ static void stays(struct mate *mate, enum log_level level, const char *why)
 {
 	if (strcmp(mate->why, why) == 0)
 		return;
+	if (!mate->why[0])
+		mate->why_ms = clock_now_ms();
 	snprintf(mate->why, sizeof(mate->why), "%s", why);
 	if (why[0])
 		log_at(level, "%s: not joined with %s: %s", own_name(mate->mesh),
@@ -558,6 +561,13 @@ void mesh_removed(struct mesh *mesh, struct remote *remote)
 	if (mate->doing == IDLE && !is_remembered(mate))
 		free_mate(mate);
 	schedule(mesh);
+}
+
+uint64_t mesh_trouble_ms(const struct mesh *mesh, const struct remote *remote)
+{
+	const struct mate *mate = mate_of(mesh, remote);
+
+	return mate && mate->why[0] ? mate->why_ms : clock_now_ms();
 }
 
 enum pair_outcome mesh_outcome(const struct mesh *mesh, const struct remote *remote,
