@@ -26,6 +26,9 @@ struct kube_report {
 	/* what was said last */
 	char problem[KUBE_REPORT_SIZE]; /* "" when all is well */
 	enum reflector_op problem_op;
+	enum source_fault fault;       /* SOURCE_FINE when PROBLEM is "" */
+	enum kube_kind problem_kind;   /* of SOURCE_FORBIDDEN */
+	char message[KUBE_REPORT_SIZE]; /* the server's own words, of SOURCE_FORBIDDEN, or "" */
 	unsigned errors_in_row; /* in WATCHes that brought nothing else */
 	bool said_synced;
 	bool said_empty;
@@ -41,9 +44,10 @@ void kube_report_say(const struct kube_report *report, enum report_level level, 
 void kube_report_http(struct kube_report *report, enum reflector_op op, enum kube_kind kind,
                       int http_status, const struct kube_status *status);
 
-/* The request OP ended for WHY; DETAIL is a phrase. */
+/* The request OP ended for WHY; DETAIL is a phrase.  FAULT: which, where no connection was to be
+ * had (REFLECTOR_REFUSED). */
 void kube_report_end(struct kube_report *report, enum reflector_op op,
-                     const struct reflector_end *end, const char *detail);
+                     const struct reflector_end *end, enum source_fault fault, const char *detail);
 
 /* The request OP is answered as it should be: the LIST is whole, the WATCH has brought an event or
  * a bookmark (before that, its status says little). */

@@ -34,6 +34,7 @@
 
 #define ERROR_BODY_MAX 16384
 #define DETAIL_SIZE 256
+#define PLACE_SIZE 512
 
 struct kube_watch {
 	struct kube_shared *shared;
@@ -45,6 +46,9 @@ struct kube_watch {
 	bool going_on;       /* the next LIST goes on with the choice made, or repeats it */
 	enum kube_kind kept; /* the kind that the reflector knows a version of */
 	bool retried_401;
+	bool listed;  /* a LIST was whole once */
+	bool has_objects; /* in the last LIST or since */
+	bool watched; /* a WATCH was sent once */
 	struct kube_report report;
 	struct reflector *reflector;
 	struct event *timer;
@@ -60,6 +64,7 @@ struct kube_watch {
 	size_t body_len;
 	bool ended; /* END says why: decided while the answer was being read */
 	struct reflector_end end;
+	enum source_fault fault; /* with REFLECTOR_REFUSED */
 	char detail[DETAIL_SIZE]; /* what was wrong with what came */
 
 	unsigned n_pages; /* of the LIST under way */
@@ -68,6 +73,47 @@ struct kube_watch {
 };
 
 static void schedule(struct kube_watch *watch, uint64_t extra_ms);
+
+/* --- what is counted ------------------------------------------------------------------------ */
+
+static void count(struct kube_watch *watch, enum source_outcome outcome)
+{
+	bool list = watch->op == REFLECTOR_LIST;
+
+	watch->shared->stats.ended[list ? SOURCE_LIST : SOURCE_WATCH][outcome]++;
+}
+
+static enum source_outcome outcome_of_status(int status)
+{
+	if (status == 401 || status == 403)
+		return SOURCE_DENIED;
+	return status == 410 ? SOURCE_EXPIRED : SOURCE_ERROR;
+}
+
+static enum source_outcome outcome_of_end(const struct reflector_end *end)
+{
+	static const enum source_outcome outcomes[] = {
+	    [REFLECTOR_CLEAN] = SOURCE_OK,
+	    [REFLECTOR_CUT] = SOURCE_CUT,
+	    [REFLECTOR_REFUSED] = SOURCE_UNREACHABLE,
+	    [REFLECTOR_GARBAGE] = SOURCE_UNREADABLE,
+	};
+
+	if (end->why == REFLECTOR_HTTP || end->why == REFLECTOR_IN_STREAM)
+		return outcome_of_status(end->status);
+	return outcomes[end->why];
+}
+
+static void count_watch(struct kube_watch *watch)
+{
+	watch->shared->stats.watch_restarts += watch->watched;
+	watch->watched = true;
+}
+
+static void heard(const struct kube_watch *watch)
+{
+	watch->shared->stats.heard_ms = clock_now_ms();
+}
 
 /* --- objects and events --------------------------------------------------------------------- */
 
@@ -139,10 +185,12 @@ static bool act_on_event(struct kube_watch *watch, struct kube_event *event)
 	case KUBE_EVENT_DELETED:
 		if (!put_object(watch, &event->object))
 			return false;
+		watch->has_objects |= event->type == KUBE_EVENT_UPSERT;
 		break;
 	case KUBE_EVENT_BOOKMARK:
 		break;
 	}
+	heard(watch);
 	kube_report_fine(&watch->report, watch->op);
 	reflector_saw(watch->reflector, event->object.resource_version,
 	              event->type == KUBE_EVENT_BOOKMARK);
@@ -169,6 +217,9 @@ static bool on_watch_line(void *arg, const char *text, size_t len)
 static void list_complete(struct kube_watch *watch)
 {
 	peerset_replace_end(watch->shared->peers, watch->scope, clock_now_ms());
+	watch->listed = true;
+	watch->has_objects = watch->n_objects > 0;
+	heard(watch);
 	kube_kind_listed(&watch->choice);
 	kube_report_fine(&watch->report, watch->op);
 	kube_report_listed(&watch->report, watch->choice.kind, watch->n_objects,
@@ -238,6 +289,7 @@ static void http_status_ended(struct kube_watch *watch, const struct http_result
 {
 	struct kube_status status;
 
+	count(watch, outcome_of_status(watch->status));
 	if (fall_back(watch)) {
 		schedule(watch, 0);
 		return;
@@ -267,7 +319,8 @@ static void http_status_ended(struct kube_watch *watch, const struct http_result
 
 static void broken(struct kube_watch *watch)
 {
-	kube_report_end(&watch->report, watch->op, &watch->end, watch->detail);
+	count(watch, outcome_of_end(&watch->end));
+	kube_report_end(&watch->report, watch->op, &watch->end, watch->fault, watch->detail);
 	reflector_ended(watch->reflector, &watch->end, clock_now_ms());
 	schedule(watch, 0);
 }
@@ -275,10 +328,12 @@ static void broken(struct kube_watch *watch)
 static void answered(struct kube_watch *watch)
 {
 	if (watch->op == REFLECTOR_LIST) {
-		if (list_page(watch))
+		if (list_page(watch)) {
+			count(watch, SOURCE_OK);
 			schedule(watch, 0);
-		else
+		} else {
 			broken(watch);
+		}
 		return;
 	}
 	if (kube_split_end(watch->split, NULL, NULL) == KUBE_SPLIT_OK)
@@ -292,6 +347,7 @@ static void set_transport_end(struct kube_watch *watch, const struct http_result
 {
 	bool never_there = result->outcome == HTTP_REFUSED || result->outcome == HTTP_TLS;
 
+	watch->fault = result->outcome == HTTP_TLS ? SOURCE_DISTRUSTED : SOURCE_NO_ANSWER;
 	set_end(watch, never_there ? REFLECTOR_REFUSED : REFLECTOR_CUT, result->error);
 }
 
@@ -394,12 +450,12 @@ static bool on_data(void *arg, const char *bytes, size_t len)
 	return error == KUBE_SPLIT_OK;
 }
 
-static void await_answer(struct kube_watch *watch)
+static void begin_watch(struct kube_watch *watch)
 {
 	struct timeval answer = {.tv_sec = WATCH_ANSWER_S};
 
-	if (watch->op == REFLECTOR_WATCH)
-		event_add(watch->silence, &answer);
+	count_watch(watch);
+	event_add(watch->silence, &answer);
 }
 
 static void set_unanswered(struct kube_watch *watch)
@@ -409,6 +465,7 @@ static void set_unanswered(struct kube_watch *watch)
 
 	snprintf(text, sizeof(text), "%s:%u: no answer to \"watch\" in %d s", access->host,
 	         access->port, WATCH_ANSWER_S);
+	watch->fault = SOURCE_NO_ANSWER;
 	set_end(watch, REFLECTOR_REFUSED, text);
 }
 
@@ -497,11 +554,15 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	choose_kind(watch, &request);
 	watch->op = request.op;
 	watch->later_page = request.continue_token != NULL;
-	if (kube_access_refresh(watch->shared->access, error, sizeof(error)) == 0)
+	watch->fault = SOURCE_NO_CREDENTIALS;
+	if (kube_access_refresh(watch->shared->access, error, sizeof(error)) == 0) {
+		watch->fault = SOURCE_TROUBLE;
 		watch->transfer = send_request(watch, &request);
+	}
 	reflector_sent(watch->reflector, clock_now_ms());
 	if (watch->transfer) {
-		await_answer(watch);
+		if (watch->op == REFLECTOR_WATCH)
+			begin_watch(watch);
 		return;
 	}
 	set_end(watch, REFLECTOR_REFUSED, error);
@@ -580,4 +641,53 @@ void kube_watch_free(struct kube_watch *watch)
 	free(watch->selector);
 	free(watch->service);
 	free(watch);
+}
+
+bool kube_watch_pending(const struct kube_watch *watch, char *reason, size_t reason_size)
+{
+	const struct kube_report *report = &watch->report;
+
+	if (watch->listed)
+		return false;
+	snprintf(reason, reason_size, "no complete list yet of namespace %s, %s %s%s%s",
+	         watch->namespace_, watch->selector ? "selector" : "Service",
+	         watch->selector ? watch->selector : watch->service, report->problem[0] ? ": " : "",
+	         report->problem);
+	return true;
+}
+
+void kube_watch_tell_state(const struct kube_watch *watch, source_state_fn *fn, void *arg)
+{
+	const struct kube_access *access = watch->shared->access;
+	const struct kube_report *report = &watch->report;
+	/* A watch that is open and silent says nothing to kube_report_fine for up to a minute. */
+	bool is_open = watch->transfer && watch->op == REFLECTOR_WATCH && watch->status == 200 &&
+	               report->errors_in_row == 0;
+	enum source_fault fault = is_open ? SOURCE_FINE : report->fault;
+	char place[PLACE_SIZE], services[PLACE_SIZE], server[PLACE_SIZE];
+
+	snprintf(services, sizeof(services), "%s %s", watch->selector ? "selector" : "Service",
+	         watch->selector ? watch->selector : watch->service);
+	snprintf(place, sizeof(place), "namespace %s, %.*s", watch->namespace_, PLACE_SIZE - 80,
+	         services);
+	snprintf(server, sizeof(server), strchr(access->host, ':') ? "[%s]:%u" : "%s:%u",
+	         access->host, access->port);
+	const struct source_state state = {
+	    .place = place,
+	    .namespace_ = watch->namespace_,
+	    .services = services,
+	    .server = server,
+	    .origin = access->origin,
+	    .in_cluster = access->in_cluster,
+	    .fault = fault,
+	    .problem = fault == SOURCE_FINE ? "" : report->problem,
+	    .message = fault == SOURCE_FORBIDDEN ? report->message : "",
+	    .verb = report->problem_op == REFLECTOR_WATCH ? "watch" : "list",
+	    .resource = kube_kind_resource(fault == SOURCE_FORBIDDEN ? report->problem_kind
+	                                                                     : watch->choice.kind),
+	    .listed = watch->listed,
+	    .has_objects = watch->has_objects,
+	    .n_endpoints = peerset_held(watch->shared->peers, watch->scope),
+	};
+	fn(arg, &state);
 }

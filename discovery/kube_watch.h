@@ -21,6 +21,7 @@ struct kube_shared {
 	struct http_client *http;
 	struct peerset *peers;
 	struct source_events events;
+	struct source_stats stats;
 	void (*peers_touched)(void *arg); /* peerset_settle has new work, perhaps */
 	void *arg;
 };
@@ -31,5 +32,10 @@ struct kube_watch *kube_watch_new(struct kube_shared *shared, unsigned scope,
                                   const char *namespace_, const char *selector,
                                   const char *service);
 void kube_watch_free(struct kube_watch *watch);
+
+/* As source_ops.pending, for this one. */
+bool kube_watch_pending(const struct kube_watch *watch, char *reason, size_t reason_size);
+/* As source_ops.each_state, for this one. */
+void kube_watch_tell_state(const struct kube_watch *watch, source_state_fn *fn, void *arg);
 
 #endif

@@ -196,5 +196,31 @@ failed:
 	return NULL;
 }
 
-const struct source_ops kubernetes_source = {
-    .name = "kubernetes", .check = check, .start = start, .stop = stop};
+/* --- how it does ---------------------------------------------------------------------------- */
+
+static const struct source_stats *stats(const struct source *source)
+{
+	return &source->shared.stats;
+}
+
+static bool pending(const struct source *source, char *reason, size_t reason_size)
+{
+	for (unsigned i = 0; i < source->n_watches; i++)
+		if (kube_watch_pending(source->watches[i], reason, reason_size))
+			return true;
+	return false;
+}
+
+static void each_state(const struct source *source, source_state_fn *fn, void *arg)
+{
+	for (unsigned i = 0; i < source->n_watches; i++)
+		kube_watch_tell_state(source->watches[i], fn, arg);
+}
+
+const struct source_ops kubernetes_source = {.name = "kubernetes",
+                                             .check = check,
+                                             .start = start,
+                                             .stop = stop,
+                                             .stats = stats,
+                                             .pending = pending,
+                                             .each_state = each_state};

@@ -12,6 +12,7 @@
 #include <utlist.h>
 
 #include "conn.h"
+#include "metrics.h"
 #include "sockaddr.h"
 
 /* What is read away from a held connection before it is closed: as much as stock
@@ -310,6 +311,12 @@ static void conn_read(struct conn *conn, bool listening)
 	}
 }
 
+static void conn_close_idle(struct conn *conn)
+{
+	metrics_count(METRIC_CLOSED_IDLE);
+	conn_close(conn);
+}
+
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *conn = arg;
@@ -324,13 +331,13 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 		break;
 	case CONN_READING:
 		if (what & EV_TIMEOUT)
-			conn_close(conn);
+			conn_close_idle(conn);
 		else
 			conn_read(conn, true);
 		break;
 	case CONN_WRITING:
 		if (what & EV_TIMEOUT)
-			conn_close(conn);
+			conn_close_idle(conn);
 		else
 			conn_write_more(conn);
 		break;

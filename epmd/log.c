@@ -15,6 +15,7 @@
 
 #include "log.h"
 #include "log_syslog.h"
+#include "metrics.h"
 
 #define LINE_MAX_BYTES 2048
 #define STAMP_ROOM 64

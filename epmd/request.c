@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "log.h"
+#include "metrics.h"
 #include "proto/nodename.h"
 #include "request.h"
 
@@ -41,13 +42,18 @@ static struct local_node *enroll(const struct request_context *context, struct c
 	struct conn *holder = registry_owner(context->registry, node->name);
 
 	if (holder && !conn_reap_if_ended(holder)) {
+		metrics_count(METRIC_REFUSED_NAME_TAKEN);
 		log_info("%s: the name %.*s is taken", conn_text(conn), TEXT(node->name));
 		return NULL;
 	}
 	if (registry_register(context->registry, node, conn_fd(conn), conn, (uint32_t)time(NULL),
-	                      &local) != REGISTRY_OK)
-		log_error("%s: no memory to register %.*s", conn_text(conn), TEXT(node->name));
-	return local;
+	                      &local) == REGISTRY_OK) {
+		metrics_count(METRIC_REGISTRATIONS);
+		return local;
+	}
+	metrics_count(METRIC_REFUSED_NO_MEMORY);
+	log_error("%s: no memory to register %.*s", conn_text(conn), TEXT(node->name));
+	return NULL;
 }
 
 static void answer_alive2(struct conn_reply *reply, const struct epmd_node *node,
@@ -74,11 +80,13 @@ static void handle_alive2(const struct request_context *context, struct conn *co
 	const struct epmd_node *node = &request->node;
 	struct local_node *local = NULL;
 
-	if (registrable(node))
+	if (registrable(node)) {
 		local = enroll(context, conn, node);
-	else
+	} else {
+		metrics_count(METRIC_REFUSED_BAD_NAME);
 		log_warning("%s: a name that is no UTF-8 or too long cannot be registered",
 		            conn_text(conn));
+	}
 	if (local)
 		log_debug("%s: registered %.*s at port %u", conn_text(conn), TEXT(node->name),
 		          node->port);
@@ -103,6 +111,7 @@ static void handle_port2(const struct request_context *context, struct conn *con
 	long chars = nodename_utf8_length(request->name.at, request->name.len);
 
 	if (chars < 0 || chars > PORT2_CHARS_MAX) {
+		metrics_count(METRIC_REFUSED_BAD_NAME);
 		log_info("%s: asks for a name that is no UTF-8 or too long", conn_text(conn));
 		return;
 	}
@@ -212,12 +221,15 @@ static void handle_kill(const struct request_context *context, struct conn *conn
 	         allowed ? "done" : "nodes are registered");
 	add_text(reply, allowed ? "OK" : "NO");
 	reply->after = allowed ? CONN_QUIT : CONN_CLOSE;
+	if (!allowed)
+		metrics_count(METRIC_REFUSED_NOT_ALLOWED);
 }
 
 static void handle_stop(const struct request_context *context, struct conn *conn,
                         const struct epmd_request *request, struct conn_reply *reply)
 {
 	if (!context->relaxed) {
+		metrics_count(METRIC_REFUSED_NOT_ALLOWED);
 		log_info("%s: -stop needs -relaxed_command_check", conn_text(conn));
 		return;
 	}
@@ -236,6 +248,7 @@ static void handle_control(const struct request_context *context, struct conn *c
                            const struct epmd_request *request, struct conn_reply *reply)
 {
 	if (!conn_is_loopback(conn)) {
+		metrics_count(METRIC_REFUSED_NOT_LOCAL);
 		log_warning("%s: -peers and -join are for this host only", conn_text(conn));
 		return;
 	}
@@ -252,11 +265,15 @@ static const struct {
 	enum epmd_code code;
 	handle_fn *handle;
 	bool local_only; /* may change something, or tells about descriptors */
+	enum metric metric;
 } handlers[] = {
-    {EPMD_PORT2_REQ, handle_port2, false}, {EPMD_ALIVE2_REQ, handle_alive2, true},
-    {EPMD_NAMES_REQ, handle_names, false}, {EPMD_DUMP_REQ, handle_dump, true},
-    {EPMD_KILL_REQ, handle_kill, true},    {EPMD_STOP_REQ, handle_stop, true},
-    {EPMD_CONTROL_REQ, handle_control, true},
+    {EPMD_PORT2_REQ, handle_port2, false, METRIC_REQUEST_PORT2},
+    {EPMD_ALIVE2_REQ, handle_alive2, true, METRIC_REQUEST_ALIVE2},
+    {EPMD_NAMES_REQ, handle_names, false, METRIC_REQUEST_NAMES},
+    {EPMD_DUMP_REQ, handle_dump, true, METRIC_REQUEST_DUMP},
+    {EPMD_KILL_REQ, handle_kill, true, METRIC_REQUEST_KILL},
+    {EPMD_STOP_REQ, handle_stop, true, METRIC_REQUEST_STOP},
+    {EPMD_CONTROL_REQ, handle_control, true, METRIC_REQUEST_CONTROL},
 };
 
 void request_handle(const struct request_context *context, struct conn *conn,
@@ -265,7 +282,9 @@ void request_handle(const struct request_context *context, struct conn *conn,
 	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
 		if (handlers[i].code != request->code)
 			continue;
+		metrics_count(handlers[i].metric);
 		if (handlers[i].local_only && !conn_is_local(conn)) {
+			metrics_count(METRIC_REFUSED_NOT_LOCAL);
 			log_warning("%s: request '%c' is for this host only", conn_text(conn),
 			            (int)request->code);
 			return;

@@ -7,6 +7,7 @@
 
 #include "discovery/clock.h"
 #include "log.h"
+#include "metrics.h"
 #include "server.h"
 
 /* Descriptors suffice again when none was missing for so long. */
@@ -32,6 +33,7 @@ static void on_request(void *arg, struct conn *conn, const struct epmd_request *
 static void on_bad_request(void *arg, struct conn *conn, enum epmd_decode why)
 {
 	(void)arg;
+	metrics_count(METRIC_REFUSED_MALFORMED);
 	log_info("%s: %s: closed", conn_text(conn), epmd_decode_text(why));
 }
 
@@ -53,6 +55,7 @@ static void on_accepted(void *arg, int fd)
 {
 	const struct server *server = arg;
 
+	metrics_count(METRIC_CONNECTIONS);
 	conn_accept(server->conns, fd);
 }
 
@@ -76,6 +79,7 @@ static bool on_starved(void *arg)
 	bool freed = conn_pool_shed(server->conns);
 
 	server->n_shed += freed;
+	metrics_count_more(METRIC_CLOSED_SHED, freed);
 	if (!event_pending(server->starved_over, EV_TIMEOUT, NULL))
 		log_warning("out of descriptors: the oldest idle connections are closed, and where "
 		            "there are none, no connection is accepted (raise the limit, see "

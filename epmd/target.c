@@ -12,6 +12,7 @@
 #include "discovery/chance.h"
 #include "discovery/clock.h"
 #include "log.h"
+#include "metrics.h"
 #include "query.h"
 #include "target.h"
 
@@ -152,6 +153,7 @@ static void no_answer(struct target *target, const char *error)
 {
 	char reason[REASON_SIZE];
 
+	metrics_count(METRIC_PORT_NO_ANSWER);
 	snprintf(reason, sizeof(reason), "epmd at %s, port %u: %s", target->address,
 	         target->context->epmd_port, error);
 	unresolved(target, reason);
@@ -163,6 +165,7 @@ static void negative(struct target *target, const char *fact)
 {
 	char reason[REASON_SIZE];
 
+	metrics_count(METRIC_PORT_NO_NODE);
 	snprintf(reason, sizeof(reason), "its epmd knows %s \"%.64s\"", fact, target->alive);
 	forget(target);
 	unresolved(target, reason);
@@ -193,9 +196,11 @@ static void heed(struct target *target, uint8_t result, const struct epmd_node *
 		negative(target, "only a hidden node");
 	} else if (!resolved(target, node)) {
 		ask_after_failure(target);
-	} else if (!target->connected) {
+	} else {
+		metrics_count(METRIC_PORT_KNOWN);
 		/* A node may restart without its endpoint showing it. */
-		ask_in(target, crowd_doubt_wait(target->context->crowd, DOUBT_MIN_MS));
+		if (!target->connected)
+			ask_in(target, crowd_doubt_wait(target->context->crowd, DOUBT_MIN_MS));
 	}
 }
 
