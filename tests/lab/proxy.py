@@ -19,11 +19,10 @@ KINDS = ("stall", "trickle", "cut", "reset", "refuse")
 
 
 class Link:
-    """One client's connection and ours to the server, and how much has come from there."""
+    """One client's connection and ours to the server."""
 
     def __init__(self, proxy, client):
         self.proxy, self.client, self.server = proxy, client, None
-        self.received = 0
         self.room = None    # bytes that may still come from the server before it is cut
 
     def _ends(self):
@@ -71,7 +70,7 @@ class Link:
                 writer.write(data)
                 await writer.drain()
                 if back:
-                    self.received += len(data)
+                    self.proxy.received += len(data)
                     self.room = None if self.room is None else self.room - len(data)
                 if self.proxy.pause:
                     await asyncio.sleep(self.proxy.pause)
@@ -94,7 +93,7 @@ class Proxy:
         self.chance = random.Random(seed)
         self.kind, self.piece, self.pause, self.most = None, PIECE, 0, PIECE
         self.links = []
-        self.accepted = 0
+        self.accepted = self.received = 0   # connections; bytes from the server
         self._loop = self._server = self.port = self.flowing = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ready, self._error = threading.Event(), None
