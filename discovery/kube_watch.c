@@ -21,6 +21,8 @@
 #define LIST_TIMEOUT_S 60
 /* A WATCH that outlives its timeoutSeconds by so much is dead. */
 #define WATCH_GRACE_S 10
+/* A WATCH begins to be answered before anything happens, but may stand in a queue first. */
+#define WATCH_ANSWER_S 60
 /* Bookmarks come about once a minute; silence for so long after one is death. */
 #define SILENCE_S 150
 /* Many pods start at once. */
@@ -400,6 +402,7 @@ static void on_status(void *arg, int status, const char *warning)
 		kube_report_warning(&watch->report, warning);
 	if (status != 200)
 		return;
+	event_del(watch->silence);
 	watch->split = list ? kube_split_new(KUBE_SPLIT_LIST, on_list_item, watch)
 	                    : kube_split_new(KUBE_SPLIT_WATCH, on_watch_line, watch);
 	if (!watch->split)
@@ -447,6 +450,25 @@ static bool on_data(void *arg, const char *bytes, size_t len)
 	return error == KUBE_SPLIT_OK;
 }
 
+static void begin_watch(struct kube_watch *watch)
+{
+	struct timeval answer = {.tv_sec = WATCH_ANSWER_S};
+
+	count_watch(watch);
+	event_add(watch->silence, &answer);
+}
+
+static void set_unanswered(struct kube_watch *watch)
+{
+	const struct kube_access *access = watch->shared->access;
+	char text[DETAIL_SIZE];
+
+	snprintf(text, sizeof(text), "%s:%u: no answer to \"watch\" in %d s", access->host,
+	         access->port, WATCH_ANSWER_S);
+	watch->fault = SOURCE_NO_ANSWER;
+	set_end(watch, REFLECTOR_REFUSED, text);
+}
+
 static void on_silence(evutil_socket_t fd, short what, void *arg)
 {
 	struct kube_watch *watch = arg;
@@ -455,7 +477,10 @@ static void on_silence(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	http_cancel(watch->transfer);
 	watch->transfer = NULL;
-	set_end(watch, REFLECTOR_CUT, "it fell silent");
+	if (watch->status == 200)
+		set_end(watch, REFLECTOR_CUT, "it fell silent");
+	else
+		set_unanswered(watch);
 	broken(watch);
 }
 
@@ -535,10 +560,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		watch->transfer = send_request(watch, &request);
 	}
 	reflector_sent(watch->reflector, clock_now_ms());
-	if (watch->transfer && watch->op == REFLECTOR_WATCH)
-		count_watch(watch);
-	if (watch->transfer)
+	if (watch->transfer) {
+		if (watch->op == REFLECTOR_WATCH)
+			begin_watch(watch);
 		return;
+	}
 	set_end(watch, REFLECTOR_REFUSED, error);
 	broken(watch);
 }
