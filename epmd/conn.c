@@ -165,6 +165,9 @@ static void conn_answered(struct conn *conn)
 		conn_hold(conn);
 		return;
 	}
+	/* Not left to close, which drops what waits for more if there is something unread. */
+	if (conn->after == CONN_CLOSE)
+		shutdown(conn->fd, SHUT_WR);
 	enum conn_after after = conn->after;
 	conn_close(conn);
 	if (after == CONN_QUIT)
@@ -177,8 +180,8 @@ static void conn_answered(struct conn *conn)
  * the connection is broken. */
 static ssize_t send_some(const struct conn *conn, const uint8_t *bytes, size_t len)
 {
-	/* The end follows at once: the last bytes travel with it, in one segment for two
-	 * (a tenth of what a lookup costs). */
+	/* The end follows at once (conn_answered): the last bytes travel with it, in one
+	 * segment for two.  That is a tenth of what a lookup costs. */
 	int flags = MSG_NOSIGNAL | (conn->after == CONN_CLOSE ? MSG_MORE : 0);
 	size_t sent = 0;
 
