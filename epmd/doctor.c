@@ -216,8 +216,8 @@ static void judge_found(const struct facts_source *source, const struct verdicts
 	if (!source->listed)
 		verdict_wait(to, check, "%s: not read as a whole yet", source->place);
 	else if (!source->has_objects && source->n_endpoints == 0)
-		verdict_wrong(to, FAULT_NO_SERVICE, "there is no %s in namespace %s",
-		              source->services, source->namespace_);
+		verdict_wrong(to, FAULT_NO_SERVICE, "nothing in namespace %s matches %s",
+		              source->namespace_, source->services);
 	else if (source->n_endpoints == 0 && source->server[0])
 		verdict_wrong(to, FAULT_NO_ENDPOINTS,
 		              "%s in namespace %s selects no pods: it has no endpoints",

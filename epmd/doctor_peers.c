@@ -61,6 +61,9 @@ static enum fault fault_of(const struct facts_peer *peer, bool others_joined)
 {
 	enum fault fault = of_port[peer->trouble];
 
+	/* Who was joined by the other side's doing is still cut off from ours. */
+	if (is_joined(peer) && !peer->terminating && !peer->port && fault == FAULT_PEER_EPMD)
+		return peer->trouble_s < DOCTOR_PATIENCE_S ? FAULTS : fault;
 	if (!counts(peer))
 		return FAULTS;
 	if (fault != FAULTS)

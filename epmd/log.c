@@ -9,6 +9,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,6 +26,9 @@
 #define LINE_SIZE PIPE_BUF
 _Static_assert(LOG_LINE_MESSAGE_SIZE + LOG_LINE_MISSING_SIZE + 64 <= LINE_SIZE,
                "a line must fit into a pipe");
+
+/* What a container's runtime reads, and `kubectl logs` shows. */
+#define CONTAINER_STDERR "/proc/1/fd/2"
 
 /* How formats begin that name first whom the line is about. */
 #define ABOUT_FIRST "%s: "
@@ -124,6 +129,18 @@ void log_open_syslog(void)
 	set_target(LOG_TO_SYSLOG, -1);
 }
 
+/* A socket cannot be opened, but may be what we have inherited.  Anything else that we have must
+ * not be kept: whoever started us may wait for its end. */
+static int inherited_from_container(void)
+{
+	struct stat own, container;
+
+	if (fstat(STDERR_FILENO, &own) < 0 || stat(CONTAINER_STDERR, &container) < 0 ||
+	    own.st_dev != container.st_dev || own.st_ino != container.st_ino)
+		return -1;
+	return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+}
+
 void log_open_daemon(void)
 {
 	if (access(_PATH_LOG, W_OK) == 0) {
@@ -131,7 +148,9 @@ void log_open_daemon(void)
 		return;
 	}
 	/* Without O_CREAT: nothing may appear where PID 1 has no stderr. */
-	int fd = open("/proc/1/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	int fd = open(CONTAINER_STDERR, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		fd = inherited_from_container();
 	if (fd >= 0)
 		set_target(LOG_TO_FILE, fd);
 	else
@@ -162,7 +181,13 @@ static bool write_line(const struct log_line *line)
 	size_t n = state.format == LOG_FORMAT_JSON ? log_line_json(line, out, sizeof(out))
 	                                           : log_line_text(line, out, sizeof(out));
 
-	return n > 0 && has_room(state.fd) && write(state.fd, out, n) == (ssize_t)n;
+	if (n == 0 || !has_room(state.fd))
+		return false;
+	/* A socket that has room may have too little. */
+	ssize_t sent = send(state.fd, out, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (sent < 0 && errno == ENOTSOCK)
+		sent = write(state.fd, out, n);
+	return sent == (ssize_t)n;
 }
 
 /* Syslog has a time and a level of its own. */

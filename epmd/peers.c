@@ -109,7 +109,7 @@ static void on_port_changed(void *owner, struct target *target)
 void peers_each(const struct peers *peers, peers_peer_fn *fn, void *arg)
 {
 	for (const struct peer_entry *entry = peers->entries; entry; entry = entry->hh.next)
-		if (!entry->waiting)
+		if (!entry->waiting && !entry->own)
 			fn(arg, entry->peer);
 }
 

@@ -5,7 +5,6 @@
 #include <time.h>
 
 #include "discovery/clock.h"
-#include "join/join.h"
 #include "status_view.h"
 
 bool status_is_ready(const struct status_view *view, char *reason, size_t reason_size)
@@ -16,16 +15,6 @@ bool status_is_ready(const struct status_view *view, char *reason, size_t reason
 	}
 	return !view->source || !view->source_ops->pending ||
 	       !view->source_ops->pending(view->source, reason, reason_size);
-}
-
-const char *status_join_state(const struct status_view *view, const char *node, const char **reason)
-{
-	const struct join *join = view->control->join;
-
-	*reason = "";
-	if (!join || !join_is_on(join))
-		return "left alone";
-	return pair_outcome_word(join_outcome(join, node, reason));
 }
 
 double status_heard_at(const struct status_view *view)

@@ -31,14 +31,10 @@ struct status_view {
  * a node that is gone elsewhere must not take this one out of its Service. */
 bool status_is_ready(const struct status_view *view, char *reason, size_t reason_size);
 
-/* How a peer's node is called in both pages: "joined", ..., or "left alone". */
-const char *status_join_state(const struct status_view *view, const char *node,
-                              const char **reason);
-
 /* Seconds since 1970 of SOURCE's last news, or 0. */
 double status_heard_at(const struct status_view *view);
 
-/* The pages, added to OUT.  -1 when memory is out. */
+/* The pages, added to OUT.  -1 when memory is out.  The JSON is that of `epmd -peers -json` (doc/json.md). */
 int status_metrics(const struct status_view *view, struct evbuffer *out);
 int status_json(const struct status_view *view, struct evbuffer *out);
 
