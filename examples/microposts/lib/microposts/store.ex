@@ -29,6 +29,7 @@ defmodule Microposts.Store do
 
   @impl true
   def init(nil) do
+    :ok = :mnesia.start()
     unless @table in :mnesia.system_info(:tables), do: :ok = create_table()
     Events.join_stores()
     {:ok, nil}

@@ -121,5 +121,7 @@ async function request(method, path, body) {
 
 byId("write").onsubmit = async event => {
   event.preventDefault();
-  if (await request("POST", "/posts", byId("text").value)) byId("text").value = "";
+  const field = byId("text"), text = field.value;
+  field.value = ""; // at once, so that the next one can be typed
+  if (!await request("POST", "/posts", text)) field.value ||= text;
 };

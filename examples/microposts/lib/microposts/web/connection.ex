@@ -10,7 +10,6 @@ defmodule Microposts.Web.Connection do
     405 => "Method Not Allowed",
     411 => "Length Required",
     413 => "Content Too Large",
-    414 => "URI Too Long",
     422 => "Unprocessable Content",
     431 => "Request Header Fields Too Large",
     503 => "Service Unavailable"
@@ -23,11 +22,28 @@ defmodule Microposts.Web.Connection do
   def serve(socket) do
     case Request.read(socket) do
       {:ok, request} -> answer(socket, Router.route(request))
-      {:error, status} -> answer(socket, {status, "text/plain", @reasons[status]})
+      {:error, status} -> refuse(socket, status)
       :closed -> :ok
     end
 
     :gen_tcp.close(socket)
+  end
+
+  # Closing while something is still unread would reset the connection, and could take our answer
+  # with it. So the other side is given a second to read it and to hang up.
+  defp refuse(socket, status) do
+    answer(socket, {status, "text/plain", @reasons[status]})
+    :gen_tcp.shutdown(socket, :write)
+    :inet.setopts(socket, packet: :raw)
+    drain(socket, System.monotonic_time(:millisecond) + 1_000)
+  end
+
+  defp drain(socket, deadline) do
+    left = deadline - System.monotonic_time(:millisecond)
+
+    with true <- left > 0,
+         {:ok, _unread} <- :gen_tcp.recv(socket, 0, left),
+         do: drain(socket, deadline)
   end
 
   defp answer(socket, :events) do

@@ -7,7 +7,7 @@ defmodule Microposts.Web.Request do
 
   defstruct [:method, :path, length: 0, body: ""]
 
-  @doc "`{:ok, request}`, `{:error, status}` to answer with, or `:closed`."
+  @doc "`{:ok, request}`, `{:error, status}` to answer with, or `:closed`: by its end, or by a line too long."
   def read(socket) do
     with {:ok, request} <- read_line(socket),
          {:ok, request} <- read_headers(socket, request, @most_headers) do
@@ -23,9 +23,6 @@ defmodule Microposts.Web.Request do
 
       {:ok, _other} ->
         {:error, 400}
-
-      {:error, :emsgsize} ->
-        {:error, 414}
 
       {:error, _reason} ->
         :closed
@@ -59,9 +56,6 @@ defmodule Microposts.Web.Request do
 
       {:ok, _other} ->
         {:error, 400}
-
-      {:error, :emsgsize} ->
-        {:error, 431}
 
       {:error, _reason} ->
         :closed
