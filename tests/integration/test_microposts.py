@@ -47,6 +47,10 @@ class Deployment:
         config = world.cluster.kubeconfig(str(world.folder / "config"), "admin", world.name)
         world.network.host.run([f"{bin_dir}/kubectl", "--kubeconfig", config, "apply", "-f",
                                 microposts.EXAMPLE / "k8s.yaml"], env={"HOME": world.folder}, check=True)
+        path = f"/apis/apps/v1/namespaces/{world.name}/deployments/{microposts.APP}"
+        [container] = world.cluster.call("GET", path)["spec"]["template"]["spec"]["containers"]
+        env = {variable["name"]: variable.get("value") for variable in container["env"]}
+        assert env == {"POD_IP": None, **microposts.SETTINGS}
 
     def start(self, name):
         world, folder = self.world, self.world.folder / name
@@ -86,6 +90,7 @@ def test_what_is_posted_in_one_pod_shows_in_all_and_stays(start, browser):
     here, there = Reader(browser, a), Reader(browser, b)
     here.wait_nodes([b], SETTLED)
     there.wait_nodes([a], SETTLED)
+    assert a.rpc("IO.inspect(Node.list)") == f'[:"{b.name}"]'
 
     soon(lambda n: here.post(f"first {n}"), lambda n: there.came(f"first {n}"), "a post in the other page")
     first = there.shown()[0]
@@ -156,7 +161,7 @@ def test_two_sides_that_could_not_see_each_other_become_one(start, browser):
 def test_the_page_fits_a_phone_and_a_desktop(start, browser, tmp_path):
     """KEPMD_SCREENSHOTS=FOLDER keeps the two pictures of the example's README there."""
     a, b = start("a", "b")
-    sizes = ((412, 560), (412, 560)) if "KEPMD_SCREENSHOTS" in os.environ else ((360, 640), (1280, 800))
+    sizes = ((412, 640), (412, 640)) if "KEPMD_SCREENSHOTS" in os.environ else ((360, 640), (1280, 800))
     here, there = (Reader(browser, pod, *size) for pod, size in zip((a, b), sizes))
     here.wait_nodes([b], SETTLED)
     there.wait_nodes([a], SETTLED)
