@@ -158,6 +158,17 @@ def test_two_sides_that_could_not_see_each_other_become_one(start, browser):
         page.wait_shown(["only b", "only a", winner], SETTLED)
 
 
+def test_what_is_posted_while_pods_start_at_the_same_moment_is_kept(start):
+    """Each has a table of its own at first, and four of them move to another one."""
+    pods = start("a", "b", "c", "d", "e")
+    texts = {f"{number} of {pod.name}" for number in range(20) for pod in pods}
+    for number in range(20):
+        for pod in pods:
+            assert pod.request("POST", "/posts", f"{number} of {pod.name}")[0] == 201
+    for pod in pods:
+        until(lambda pod=pod: pod.texts() == texts, SETTLED, f"all posts in {pod}")
+
+
 def test_the_page_fits_a_phone_and_a_desktop(start, browser, tmp_path):
     """KEPMD_SCREENSHOTS=FOLDER keeps the two pictures of the example's README there."""
     a, b = start("a", "b")

@@ -1,6 +1,7 @@
 """examples/microposts in pods, and its page as a reader sees it."""
 
 import http.client
+import json
 import os
 import pathlib
 import time
@@ -69,6 +70,16 @@ class Microposts(Running):
         with self.pod.connect(self.pod.ip, PORT, timeout=30) as connection:
             connection.sendall(data)
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+
+    def texts(self):
+        """The texts of all posts, as a page would get them."""
+        with self.pod.connect(self.pod.ip, PORT, timeout=30) as connection:
+            connection.sendall(b"GET /events HTTP/1.1\r\n\r\n")
+            with connection.makefile("rb") as lines:
+                next(line for line in lines if line == b"event: posts\n")
+                posts = json.loads(lines.readline().removeprefix(b"data: "))
+        return {post["text"] for post in posts if not post["deleted"]}
 
 
 class Reader:
