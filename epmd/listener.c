@@ -23,6 +23,10 @@
  * Without it that is what tcp_wmem says, 4 MiB each. */
 #define UNREAD_MAX (256 * 1024)
 
+/* As many as the kernel bears (net.core.somaxconn cuts it down).  SOMAXCONN is a constant of the C library,
+ * 128 with musl, and a client of a full queue waits a second before it asks again. */
+#define BACKLOG 65535
+
 #define SEPARATORS ", \t\n"
 
 /* --- opening -------------------------------------------------------------------- */
@@ -42,7 +46,7 @@ static int listen_on(const struct sockaddr_any *address)
 		goto failed;
 	if (bind(fd, (const struct sockaddr *)&address->storage, address->len) < 0)
 		goto failed;
-	if (listen(fd, SOMAXCONN) < 0)
+	if (listen(fd, BACKLOG) < 0)
 		goto failed;
 	return fd;
 failed:;
