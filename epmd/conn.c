@@ -47,6 +47,7 @@ struct conn {
 	size_t sent;
 	size_t unsent; /* its part of pool->unsent */
 	bool registered;
+	bool read_all; /* nothing was left to read when the request was whole */
 };
 
 struct conn_pool {
@@ -154,6 +155,14 @@ static void conn_hold(struct conn *conn)
 		conn_close(conn);
 }
 
+/* The answer's last bytes can travel with the end that follows at once, in one segment for two: a
+ * tenth of what a lookup costs.  Where surplus may be unread, the end is a reset, as stock's
+ * is, and the answer must not be among what that drops. */
+static bool ends_with_answer(const struct conn *conn)
+{
+	return conn->after == CONN_CLOSE && conn->read_all;
+}
+
 static void conn_answered(struct conn *conn)
 {
 	struct conn_pool *pool = conn->pool;
@@ -162,8 +171,8 @@ static void conn_answered(struct conn *conn)
 		conn_hold(conn);
 		return;
 	}
-	/* Not left to close, which drops what waits for more if there is something unread. */
-	if (conn->after == CONN_CLOSE)
+	/* Not left to close: something may have come since. */
+	if (ends_with_answer(conn))
 		shutdown(conn->fd, SHUT_WR);
 	enum conn_after after = conn->after;
 	conn_close(conn);
@@ -177,9 +186,7 @@ static void conn_answered(struct conn *conn)
  * the connection is broken. */
 static ssize_t send_some(const struct conn *conn, const uint8_t *bytes, size_t len)
 {
-	/* The end follows at once (conn_answered): the last bytes travel with it, in one
-	 * segment for two.  That is a tenth of what a lookup costs. */
-	int flags = MSG_NOSIGNAL | (conn->after == CONN_CLOSE ? MSG_MORE : 0);
+	int flags = MSG_NOSIGNAL | (ends_with_answer(conn) ? MSG_MORE : 0);
 	size_t sent = 0;
 
 	while (sent < len) {
@@ -312,7 +319,8 @@ static void conn_read(struct conn *conn, bool listening)
 
 	if (conn->len)
 		memcpy(bytes, conn->bytes, conn->len);
-	ssize_t n = recv(conn->fd, bytes + conn->len, epmd_request_room(bytes, conn->len), 0);
+	size_t room = epmd_request_room(bytes, conn->len);
+	ssize_t n = recv(conn->fd, bytes + conn->len, room, 0);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 		conn_wait_more(conn, bytes, conn->len, listening);
 		return;
@@ -321,6 +329,7 @@ static void conn_read(struct conn *conn, bool listening)
 		conn_close(conn);
 		return;
 	}
+	conn->read_all = (size_t)n < room;
 	size_t len = conn->len + (size_t)n;
 	enum epmd_decode result = epmd_request_decode(bytes, len, &request);
 	if (result == EPMD_DECODED) {
