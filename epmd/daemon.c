@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include <event2/event.h>
 
 #include "abspath.h"
+#include "admission.h"
+#include "allow.h"
 #include "cluster.h"
 #include "daemon.h"
 #include "daemonize.h"
@@ -29,6 +30,7 @@
 
 struct daemon {
 	const struct options *options;
+	struct admission admission;
 	struct cluster cluster;
 	char *paths[4];                 /* under -daemon: those of settings, from / (keep_paths) */
 	char setting_error[ERROR_SIZE]; /* under -daemon: what is wrong with a setting */
@@ -240,6 +242,17 @@ static void warn_foreign(void *arg, const char *variable)
 	            variable);
 }
 
+/* The same for who is served, and how many. */
+static int read_admission(struct daemon *daemon)
+{
+	struct admission *admission = &daemon->admission;
+
+	if (admission_read(admission, daemon->options, wants_discovery(daemon->options)) == 0)
+		return 0;
+	fprintf(stderr, "epmd: %s\n", admission->error);
+	return daemon->options->daemon && admission->allow ? 0 : -1;
+}
+
 /* Of those that are not wrong but do not do what they are there for. */
 static void warn_of_settings(const struct daemon *daemon)
 {
@@ -282,6 +295,8 @@ static void on_peer_changed(void *arg, const struct peer *before, const struct p
 {
 	const struct daemon *daemon = arg;
 
+	allow_peer_changed(daemon->admission.allow, before ? before->address : NULL,
+	                   after ? after->address : NULL);
 	peers_changed(daemon->peers, before, after);
 }
 
@@ -411,17 +426,6 @@ static void on_signal(evutil_socket_t signal, short what, void *arg)
 	event_base_loopbreak(daemon->base);
 }
 
-/* Each client is a descriptor; take all that we may have. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 static struct event *watch_signal(struct daemon *daemon, int signal)
 {
 	struct event *event = evsignal_new(daemon->base, signal, on_signal, daemon);
@@ -448,7 +452,7 @@ static int set_up(struct daemon *daemon, const struct listener_set *set)
 	daemon->terminate = watch_signal(daemon, SIGTERM);
 	daemon->interrupt = watch_signal(daemon, SIGINT);
 	daemon->server = server_new(daemon->base, daemon->options, set, daemon->cluster.names_shown,
-	                            &daemon->control);
+	                            &daemon->control, &daemon->admission);
 	return daemon->terminate && daemon->interrupt && daemon->server ? 0 : -1;
 }
 
@@ -470,6 +474,7 @@ static void tear_down(struct daemon *daemon)
 	if (daemon->base)
 		event_base_free(daemon->base);
 	cluster_clear(&daemon->cluster);
+	admission_clear(&daemon->admission);
 	free_paths(daemon);
 }
 
@@ -491,6 +496,7 @@ static int serve(struct daemon *daemon, struct listener_set *set)
 		daemon->control.off_because = daemon->setting_error;
 		daemon->control.setting_error = daemon->setting_error;
 	}
+	admission_warn(&daemon->admission);
 	warn_of_settings(daemon);
 	if (start_discovery(daemon) < 0 || start_status(daemon) < 0)
 		return 1;
@@ -511,9 +517,11 @@ int daemon_run(const struct options *options)
 		daemonize_close_inherited();
 	if (open_port(options, &set, &status) != LISTENER_OPEN)
 		return status;
-	if (read_settings(&daemon) < 0 || read_status_address(&daemon) < 0) {
+	if (read_settings(&daemon) < 0 || read_admission(&daemon) < 0 ||
+	    read_status_address(&daemon) < 0) {
 		listener_close(&set);
 		cluster_clear(&daemon.cluster);
+		admission_clear(&daemon.admission);
 		return 1;
 	}
 	if (options->daemon)
@@ -522,10 +530,10 @@ int daemon_run(const struct options *options)
 		fprintf(stderr, "epmd: cannot go into the background: %s\n", strerror(errno));
 		listener_close(&set);
 		cluster_clear(&daemon.cluster);
+		admission_clear(&daemon.admission);
 		free_paths(&daemon);
 		return 1;
 	}
-	raise_descriptor_limit();
 	status = serve(&daemon, &set);
 	tear_down(&daemon);
 	return status;

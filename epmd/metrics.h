@@ -29,10 +29,15 @@ enum metric {
 	METRIC_REFUSED_NOT_LOCAL,   /* for this host only */
 	METRIC_REFUSED_NOT_ALLOWED, /* KILL with living nodes, STOP without -relaxed_command_check */
 	METRIC_REFUSED_NO_MEMORY,
+	METRIC_REFUSED_FULL, /* a registration: descriptors allow no more */
 
-	METRIC_CONNECTIONS, /* accepted */
-	METRIC_CLOSED_IDLE, /* sent no request for the packet timeout */
-	METRIC_CLOSED_SHED, /* gave its descriptor to a newer one */
+	METRIC_CONNECTIONS,                /* accepted */
+	METRIC_CLOSED_IDLE,                /* sent no request for the packet timeout */
+	METRIC_CLOSED_SHED,                /* gave its descriptor, or memory, to a newer one */
+	METRIC_CLOSED_TOO_MANY,            /* the oldest of more than may be open */
+	METRIC_CLOSED_TOO_MANY_OF_ADDRESS, /* the same, of one address */
+	METRIC_CLOSED_UNREAD,              /* did not read its answer, and too much waited */
+	METRIC_CLOSED_NOT_ALLOWED,         /* not one of those that ERL_EPMD_ALLOW names */
 
 	/* questions to peers' epmds for the port of a node */
 	METRIC_PORT_KNOWN,     /* it was told */

@@ -47,10 +47,15 @@ static struct local_node *enroll(const struct request_context *context, struct c
 		            TEXT(node->name));
 		return NULL;
 	}
-	if (registry_register(context->registry, node, conn_fd(conn), conn, (uint32_t)time(NULL),
-	                      &local) == REGISTRY_OK) {
-		metrics_count(METRIC_REGISTRATIONS);
-		return local;
+	for (;;) {
+		if (registry_register(context->registry, node, conn_fd(conn), conn,
+		                      (uint32_t)time(NULL), &local) == REGISTRY_OK) {
+			metrics_count(METRIC_REGISTRATIONS);
+			return local;
+		}
+		/* Who only waits gives its memory to a node. */
+		if (!conn_shed_other(conn))
+			break;
 	}
 	metrics_count(METRIC_REFUSED_NO_MEMORY);
 	log_limited(LOG_LEVEL_ERROR, "%s: no memory to register %.*s", conn_text(conn),
@@ -82,6 +87,14 @@ static void handle_alive2(const struct request_context *context, struct conn *co
 	const struct epmd_node *node = &request->node;
 	struct local_node *local = NULL;
 
+	if (!conn_may_register(conn)) {
+		metrics_count(METRIC_REFUSED_FULL);
+		log_error("%s: %.*s cannot register: %zu nodes are, and descriptors suffice for "
+		          "no more (raise the limit, see ulimit -n)",
+		          conn_text(conn), TEXT(node->name),
+		          registry_local_count(context->registry));
+		return;
+	}
 	if (registrable(node)) {
 		local = enroll(context, conn, node);
 	} else {

@@ -89,6 +89,21 @@ bool sockaddr_same_host(const struct sockaddr_any *a, const struct sockaddr_any 
 	return IN6_ARE_ADDR_EQUAL(&host_a, &host_b);
 }
 
+void sockaddr_key(const struct sockaddr_any *address, uint8_t key[SOCKADDR_KEY_SIZE])
+{
+	static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+
+	memset(key, 0, SOCKADDR_KEY_SIZE);
+	if (address->storage.ss_family == AF_INET) {
+		struct in_addr v4 = as_v4(address).sin_addr;
+		memcpy(key, mapped, sizeof(mapped));
+		memcpy(key + sizeof(mapped), &v4, sizeof(v4));
+	} else if (address->storage.ss_family == AF_INET6) {
+		struct in6_addr v6 = as_v6(address).sin6_addr;
+		memcpy(key, &v6, sizeof(v6));
+	}
+}
+
 uint16_t sockaddr_port(const struct sockaddr_any *address)
 {
 	return ntohs(address->storage.ss_family == AF_INET ? as_v4(address).sin_port

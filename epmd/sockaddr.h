@@ -27,6 +27,11 @@ bool sockaddr_is_loopback(const struct sockaddr_any *address);
 /* The same host address, whatever the ports. */
 bool sockaddr_same_host(const struct sockaddr_any *a, const struct sockaddr_any *b);
 
+/* The host address as 16 bytes, an IPv4 one mapped into IPv6 (RFC 4291, 2.5.5.2), so that one
+ * that came over a socket of both families is the same. */
+#define SOCKADDR_KEY_SIZE 16
+void sockaddr_key(const struct sockaddr_any *address, uint8_t key[SOCKADDR_KEY_SIZE]);
+
 uint16_t sockaddr_port(const struct sockaddr_any *address);
 void sockaddr_set_port(struct sockaddr_any *address, uint16_t port);
 

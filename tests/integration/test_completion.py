@@ -41,7 +41,7 @@ def test_the_words_of_a_setting_are_those_that_it_takes(epmd_binary):
     for flag in ("-discovery", "-host_mode", "-join_mode", "-join_when", "-show_names", "-log_level", "-log_format"):
         words = complete("epmd", flag, "") - {"file:"}
         assert len(words) >= 2
-        said = subprocess.run([epmd_binary, "-discovery", "kubernetes", "-port", "1", flag, "no-such-word"], env=clean_env(),
+        said = subprocess.run([epmd_binary, "-discovery", "kubernetes", "-selector", "app=sample", "-port", "1", flag, "no-such-word"], env=clean_env(),
                               capture_output=True, text=True, timeout=10, check=False)
         assert said.returncode == 1
         for word in words:

@@ -11,9 +11,9 @@ import pytest
 
 from faulty import APP, api, daemon, nodes, pod, two  # noqa: F401 (fixtures)
 from lab import fast_clock
+from lab.measure import rss_kb
 from lab.services import new_pod, slice_endpoint
 from lab.sidecar import await_discovered, count_log, discovered, discovering
-from lab.soak import rss_kb
 from lab.status import version_too_large
 from lab.wait import until
 

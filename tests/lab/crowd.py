@@ -1,11 +1,8 @@
 """A Service of thousands of endpoints on a stand-in, and an epmd on this machine that watches it."""
 
-import contextlib
 import os
-import threading
-import time
 
-from . import service_account, wire
+from . import service_account
 from .epmd import Epmd
 from .proxy import Proxy
 from .services import new_pod, slice_endpoint
@@ -16,28 +13,6 @@ APP = {"app": "sample"}
 SLICE = 100
 PORT = 9100
 LONG = 120
-
-
-def cpu_ns(pid):
-    """CPU time of a process, in nanoseconds (the kernel's Documentation/scheduler/sched-stats.rst)."""
-    with open(f"/proc/{pid}/schedstat", encoding="ascii") as stat:
-        return int(stat.read().split()[0])
-
-
-def private_kb(pid):
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
-        return sum(int(line.split()[1]) for line in rollup if line.startswith("Private_"))
-
-
-def peak_kb(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
-
-
-def forget_peak(pid):
-    """Count the peak anew from here (the kernel's Documentation/filesystems/proc.rst)."""
-    with open(f"/proc/{pid}/clear_refs", "w", encoding="ascii") as refs:
-        refs.write("5")
 
 
 def address(number):
@@ -54,13 +29,14 @@ def endpoint(number, **conditions):
 class Crowd:
     """`count` endpoints in slices of a hundred, and our epmd, which is told of them when it is started.
 
-    All that it receives is counted on the way, as bytes of TLS: `received()`.
+    With `counted` all that it receives goes through a proxy, which counts it as bytes of TLS:
+    `received()`.
     """
 
-    def __init__(self, binary, count, directory, stack, env=None, tokens=("good",)):
+    def __init__(self, binary, count, directory, stack, env=None, counted=True):
         self.binary, self.directory, self.stack, self.env = binary, str(directory), stack, dict(env or {})
-        self.api = stack.enter_context(Standin(tokens=set(tokens)))
-        self.proxy = stack.enter_context(Proxy((self.api.address, self.api.port)))
+        self.api = stack.enter_context(Standin(tokens={"good"}))
+        self.proxy = stack.enter_context(Proxy((self.api.address, self.api.port))) if counted else None
         self.slices = {}
         for first in range(0, count, SLICE):
             self.slices[f"sample-{first // SLICE:03}"] = [endpoint(n) for n in range(first, min(first + SLICE, count))]
@@ -74,8 +50,9 @@ class Crowd:
     def start(self):
         """Start epmd; discovery begins when it can."""
         config = os.path.join(self.directory, "kubeconfig")
-        service_account.write_kubeconfig(config, f"https://{self.proxy.address}:{self.proxy.port}",
-                                         self.api.authority.ca, {"token": self.api.a_token()}, "default")
+        server = self.proxy or self.api
+        service_account.write_kubeconfig(config, f"https://{server.address}:{server.port}", self.api.authority.ca,
+                                         {"token": self.api.a_token()}, "default")
         settings = {"ERL_EPMD_DISCOVERY": "kubernetes", "ERL_EPMD_SELECTOR": "app=sample",
                     "ERL_EPMD_BASENAME": "sample", "ERL_EPMD_DIST": PORT, "ERL_EPMD_KUBECONFIG": config}
         self.daemon = self.stack.enter_context(Epmd(self.binary, env={**settings, **self.env}))
@@ -98,9 +75,10 @@ class Crowd:
     def await_watch(self, timeout=LONG):
         self.api.wait_watches(1, timeout)
 
-    def await_node(self, number, timeout=LONG):
-        until(lambda: self.daemon.lookup(f"sample@{address(number)}").port == PORT, timeout,
-              f"node {number}", every=0.001)
+    def await_node(self, where, timeout=LONG):
+        """Wait until the node at that address is to be had; as soon as that."""
+        name = f"sample@{where}"
+        until(lambda: self.daemon.lookup(name), timeout, name, every=0.001)
 
     def received(self):
         return self.proxy.received
@@ -149,24 +127,3 @@ def slice_object(name, endpoints, version):
     return {"metadata": metadata, "addressType": "IPv4", "endpoints": list(endpoints),
             "ports": [{"name": "epmd", "port": 4369, "protocol": "TCP"}]}
 
-
-class Knocker(contextlib.AbstractContextManager):
-    """Asks a daemon one thing after another, from a thread: `longest` is what an answer took at most."""
-
-    def __init__(self, daemon):
-        self.daemon, self.longest, self.answers = daemon, 0.0, 0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._knock, daemon=True)
-        self._thread.start()
-
-    def _knock(self):
-        while not self._over.is_set():
-            begun = time.monotonic()
-            self.daemon.request(wire.port2("nobody"), timeout=LONG)
-            self.longest = max(self.longest, time.monotonic() - begun)
-            self.answers += 1
-            time.sleep(0.001)
-
-    def __exit__(self, *exception):
-        self._over.set()
-        self._thread.join(LONG)

@@ -7,7 +7,6 @@ server and the registry there is always a way that takes some time.
 """
 
 import contextlib
-import os
 import pathlib
 import random
 import statistics
@@ -17,6 +16,7 @@ import tempfile
 import time
 
 from .cluster import Cluster, LabError
+from .measure import descriptors, rss_kb
 from .pods import Network, unavailable
 from .proxy import Proxy
 from .sidecar import discovered
@@ -285,15 +285,6 @@ class Soak:
             if of_kind:
                 self.say(f"  {kind}: median {statistics.median(of_kind):.1f} s, most {max(of_kind):.1f} s")
         self.say(f"resident memory {self.rss[0]} -> {self.rss[1]:.0f} KB, descriptors {self.fds[0]} -> {self.fds[1]}")
-
-
-def rss_kb(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
-
-
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def main():
