@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -47,6 +48,7 @@ struct conn {
 	size_t sent;
 	size_t unsent; /* its part of pool->unsent */
 	bool registered;
+	bool end_follows; /* what was sent waits for the end, to travel with it */
 };
 
 struct conn_pool {
@@ -162,8 +164,8 @@ static void conn_answered(struct conn *conn)
 		conn_hold(conn);
 		return;
 	}
-	/* Not left to close, which drops what waits for more if there is something unread. */
-	if (conn->after == CONN_CLOSE)
+	/* Not left to close, which drops what waits for more if something unread has come since. */
+	if (conn->end_follows)
 		shutdown(conn->fd, SHUT_WR);
 	enum conn_after after = conn->after;
 	conn_close(conn);
@@ -175,13 +177,18 @@ static void conn_answered(struct conn *conn)
 
 /* Sends what the socket takes of LEN bytes.  Returns how much that was, or -1 when
  * the connection is broken. */
-static ssize_t send_some(const struct conn *conn, const uint8_t *bytes, size_t len)
+static ssize_t send_some(struct conn *conn, const uint8_t *bytes, size_t len)
 {
-	/* The end follows at once (conn_answered): the last bytes travel with it, in one
-	 * segment for two.  That is a tenth of what a lookup costs. */
-	int flags = MSG_NOSIGNAL | (conn->after == CONN_CLOSE ? MSG_MORE : 0);
+	int unread, flags = MSG_NOSIGNAL;
 	size_t sent = 0;
 
+	/* The end follows at once (conn_answered): the last bytes travel with it, in one segment
+	 * for two.  That is a tenth of what a lookup costs.  Not so where surplus waits unread:
+	 * then the end is a reset, as with stock, and what it overtakes is lost. */
+	conn->end_follows = conn->after == CONN_CLOSE && ioctl(conn->fd, FIONREAD, &unread) == 0 &&
+	                    unread == 0;
+	if (conn->end_follows)
+		flags |= MSG_MORE;
 	while (sent < len) {
 		ssize_t n = send(conn->fd, bytes + sent, len - sent, flags);
 		if (n >= 0)
