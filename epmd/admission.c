@@ -20,10 +20,12 @@ int admission_read(struct admission *admission, const struct options *options, b
 {
 	char *error = admission->error;
 	const size_t size = sizeof(admission->error);
+	/* Who asks for the status needs descriptors too. */
+	bool reserves = discovers || options->settings[SETTING_STATUS_ADDRESS];
 	int result = 0;
 
 	error[0] = '\0';
-	if (limits_read(options, limits_raise_descriptors(), discovers, &admission->limits, error,
+	if (limits_read(options, limits_raise_descriptors(), reserves, &admission->limits, error,
 	                size) < 0)
 		result = -1;
 	if (result < 0 && options->daemon)

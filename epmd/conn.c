@@ -409,6 +409,7 @@ void conn_pool_free(struct conn_pool *pool)
 		conn->after = CONN_DROP;
 		conn_close(conn);
 	}
+	strangers_clear(&pool->strangers);
 	free(pool);
 }
 
@@ -431,8 +432,9 @@ static void keep_limits(struct conn_pool *pool, const struct conn *newest)
 {
 	const struct conn_settings *settings = &pool->settings;
 	const struct stranger *stranger = &newest->stranger;
-	unsigned of_host =
-	    strangers_on_loopback(stranger) ? settings->max_of_loopback : settings->max_per_address;
+	unsigned of_host = strangers_on_loopback(&pool->strangers, stranger)
+	                       ? settings->max_of_loopback
+	                       : settings->max_per_address;
 
 	if (strangers_of_host(stranger) > of_host)
 		shed(pool, strangers_oldest_of_host(stranger), CONN_SHED_ADDRESS);

@@ -12,7 +12,7 @@
 #define CONNECTIONS_MAX 10000
 #define UNSENT_MAX_MIB 64
 #define MIB ((size_t)1024 * 1024)
-/* Without discovery: what libevent, the log and the listening sockets take, and some. */
+/* What libevent, the log and the listening sockets take, and some. */
 #define RESERVE 16
 #define RESERVE_MAX 256
 
@@ -28,11 +28,11 @@ static void set_shares(struct limits *limits)
 	limits->max_of_loopback = between(1, limits->max_connections / 2, limits->max_connections);
 }
 
-struct limits limits_default(unsigned descriptors, bool discovers)
+struct limits limits_default(unsigned descriptors, bool more_in_reserve)
 {
 	struct limits limits = {.descriptors = descriptors, .max_unsent = UNSENT_MAX_MIB * MIB};
 
-	limits.reserve = discovers ? between(RESERVE, descriptors / 8, RESERVE_MAX) : RESERVE;
+	limits.reserve = more_in_reserve ? between(RESERVE, descriptors / 8, RESERVE_MAX) : RESERVE;
 	unsigned left = descriptors > limits.reserve + 8 ? descriptors - limits.reserve : 8;
 	limits.max_connections = between(4, left / 2, CONNECTIONS_MAX);
 	limits.max_registered = left - between(4, left / 4, LIMITS_ROOM_MAX);
@@ -59,10 +59,10 @@ static int read_number(const struct options *options, enum setting setting, unsi
 	return -1;
 }
 
-int limits_read(const struct options *options, unsigned descriptors, bool discovers,
+int limits_read(const struct options *options, unsigned descriptors, bool more_in_reserve,
                 struct limits *limits, char *error, size_t error_size)
 {
-	struct limits read = limits_default(descriptors, discovers);
+	struct limits read = limits_default(descriptors, more_in_reserve);
 	unsigned unsent_mib = UNSENT_MAX_MIB;
 
 	*limits = read;

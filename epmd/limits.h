@@ -26,12 +26,13 @@ struct limits {
 	size_t max_unsent; /* bytes of answers that wait for their readers, in all */
 };
 
-/* What is sane for so many DESCRIPTORS; with discovery ON, it needs some. */
-struct limits limits_default(unsigned descriptors, bool discovers);
+/* What is sane for so many DESCRIPTORS.  MORE_IN_RESERVE: discovery is on, or a status address
+ * set, which need some. */
+struct limits limits_default(unsigned descriptors, bool more_in_reserve);
 
 /* The same with the settings of OPTIONS.  Returns 0; or -1 with ERROR, which names the setting and
  * the mend, and then *LIMITS is limits_default's. */
-int limits_read(const struct options *options, unsigned descriptors, bool discovers,
+int limits_read(const struct options *options, unsigned descriptors, bool more_in_reserve,
                 struct limits *limits, char *error, size_t error_size);
 
 /* Raises the soft limit of descriptors to the hard one, and returns it. */

@@ -89,10 +89,11 @@ static void handle_alive2(const struct request_context *context, struct conn *co
 
 	if (!conn_may_register(conn)) {
 		metrics_count(METRIC_REFUSED_FULL);
-		log_error("%s: %.*s cannot register: %zu nodes are, and descriptors suffice for "
-		          "no more (raise the limit, see ulimit -n)",
-		          conn_text(conn), TEXT(node->name),
-		          registry_local_count(context->registry));
+		log_limited(LOG_LEVEL_ERROR,
+		            "%s: %.*s cannot register: %zu nodes are, and descriptors suffice for "
+		            "no more (raise the limit, see ulimit -n)",
+		            conn_text(conn), TEXT(node->name),
+		            registry_local_count(context->registry));
 		return;
 	}
 	if (registrable(node)) {

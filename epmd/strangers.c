@@ -14,23 +14,27 @@ struct strangers_host {
 	uint8_t key[SOCKADDR_KEY_SIZE];
 	struct stranger *list; /* the oldest first */
 	unsigned n;
-	bool loopback;
 	bool hash_add_failed;
 	UT_hash_handle hh;
 };
 
+/* Loopback, where most come from, is found without a look, and stays when nobody is there. */
+static struct strangers_host *loopback_of(struct strangers *strangers)
+{
+	if (!strangers->loopback)
+		strangers->loopback = calloc(1, sizeof(*strangers->loopback));
+	return strangers->loopback;
+}
+
 static struct strangers_host *find_or_add(struct strangers *strangers,
                                           const struct sockaddr_any *from)
 {
-	static const uint8_t loopback[SOCKADDR_KEY_SIZE] = {[SOCKADDR_KEY_SIZE - 1] = 1};
-	bool on_loopback = sockaddr_is_loopback(from);
 	uint8_t key[SOCKADDR_KEY_SIZE];
 	struct strangers_host *host;
 
-	if (on_loopback)
-		memcpy(key, loopback, sizeof(key));
-	else
-		sockaddr_key(from, key);
+	if (sockaddr_is_loopback(from))
+		return loopback_of(strangers);
+	sockaddr_key(from, key);
 	HASH_FIND(hh, strangers->hosts, key, sizeof(key), host);
 	if (host)
 		return host;
@@ -38,7 +42,6 @@ static struct strangers_host *find_or_add(struct strangers *strangers,
 	if (!host)
 		return NULL;
 	memcpy(host->key, key, sizeof(key));
-	host->loopback = on_loopback;
 	HASH_ADD(hh, strangers->hosts, key, sizeof(host->key), host);
 	if (host->hash_add_failed) {
 		free(host);
@@ -69,7 +72,7 @@ void strangers_remove(struct strangers *strangers, struct stranger *stranger)
 	strangers->n--;
 	if (host) {
 		DL_DELETE2(host->list, stranger, host_prev, host_next);
-		if (--host->n == 0) {
+		if (--host->n == 0 && host != strangers->loopback) {
 			HASH_DEL(strangers->hosts, host);
 			free(host);
 		}
@@ -77,14 +80,20 @@ void strangers_remove(struct strangers *strangers, struct stranger *stranger)
 	*stranger = (struct stranger){0};
 }
 
+void strangers_clear(struct strangers *strangers)
+{
+	free(strangers->loopback);
+	strangers->loopback = NULL;
+}
+
 unsigned strangers_of_host(const struct stranger *stranger)
 {
 	return stranger->host ? stranger->host->n : 0;
 }
 
-bool strangers_on_loopback(const struct stranger *stranger)
+bool strangers_on_loopback(const struct strangers *strangers, const struct stranger *stranger)
 {
-	return stranger->host && stranger->host->loopback;
+	return stranger->host && stranger->host == strangers->loopback;
 }
 
 struct stranger *strangers_oldest_of_host(const struct stranger *stranger)

@@ -22,6 +22,7 @@ struct stranger {
 struct strangers {
 	struct stranger *all; /* the oldest first */
 	struct strangers_host *hosts;
+	struct strangers_host *loopback; /* is not one of them */
 	unsigned n;
 };
 
@@ -29,6 +30,8 @@ struct strangers {
 void strangers_add(struct strangers *strangers, struct stranger *stranger,
                    const struct sockaddr_any *from);
 void strangers_remove(struct strangers *strangers, struct stranger *stranger);
+/* Frees what is left when all have been removed. */
+void strangers_clear(struct strangers *strangers);
 
 /* It is in the list. */
 static inline bool strangers_has(const struct stranger *stranger)
@@ -39,7 +42,7 @@ static inline bool strangers_has(const struct stranger *stranger)
 /* How many there are of the address that STRANGER comes from, itself included; whether that is
  * loopback; and the oldest of them. */
 unsigned strangers_of_host(const struct stranger *stranger);
-bool strangers_on_loopback(const struct stranger *stranger);
+bool strangers_on_loopback(const struct strangers *strangers, const struct stranger *stranger);
 struct stranger *strangers_oldest_of_host(const struct stranger *stranger);
 
 #endif
