@@ -181,10 +181,9 @@ static void list_port(const struct list *list)
 }
 
 /* Shown where they are set, and say nothing else. */
-static const enum setting plain[] = {SETTING_ALLOW,           SETTING_REMOTE_LOOPBACK,
-                                     SETTING_MAX_CONNECTIONS, SETTING_MAX_PER_ADDRESS,
-                                     SETTING_MAX_UNSENT,      SETTING_STATUS_ADDRESS,
-                                     SETTING_LOG_FORMAT};
+static const enum setting plain[] = {
+    SETTING_ALLOW,      SETTING_REMOTE_LOOPBACK, SETTING_MAX_CONNECTIONS, SETTING_MAX_PER_ADDRESS,
+    SETTING_MAX_UNSENT, SETTING_STATUS_ADDRESS,  SETTING_LOG_FORMAT};
 
 int facts_list_settings(const struct control *control, struct facts *facts)
 {
