@@ -15,13 +15,24 @@
 #define ERRORS_SAID 2u
 #define ERRORS_KNOWN 3u
 
+void kube_report_services(const struct kube_report *report, char *text, size_t size)
+{
+	if (report->selector)
+		snprintf(text, size, "selector %s", report->selector);
+	else if (report->service)
+		snprintf(text, size, "%s %s",
+		         strchr(report->service, ',') ? "Services" : "Service", report->service);
+	else
+		snprintf(text, size, "the Services of this host");
+}
+
 static void tell(const struct kube_report *report, enum report_level level, const char *text)
 {
-	char line[KUBE_REPORT_SIZE * 2];
+	char services[KUBE_REPORT_SIZE], line[KUBE_REPORT_SIZE * 3];
 
-	snprintf(line, sizeof(line), "kubernetes: namespace %s, %s %s: %s", report->namespace_,
-	         report->selector ? "selector" : "Service",
-	         report->selector ? report->selector : report->service, text);
+	kube_report_services(report, services, sizeof(services));
+	snprintf(line, sizeof(line), "kubernetes: namespace %s, %s: %s", report->namespace_,
+	         services, text);
 	report->events->report(report->events->arg, level, line);
 }
 
@@ -163,6 +174,20 @@ void kube_report_listed(struct kube_report *report, enum kube_kind kind, size_t 
 		                "no %s there: it is the Service, not the pods, that must have that "
 		                "%s",
 		                kube_kind_resource(kind), report->selector ? "label" : "name");
+}
+
+void kube_report_found(struct kube_report *report, const char *found, size_t n_endpoints)
+{
+	if (found) {
+		kube_report_say(report, REPORT_INFO, "found by this host's address: %s", found);
+		return;
+	}
+	kube_report_say(report, report->said_not_found ? REPORT_DEBUG : REPORT_WARNING,
+	                "none yet: no Service has this host's address among its endpoints (%zu in "
+	                "all): looking again; a Service must select this pod, or set "
+	                "ERL_EPMD_SELECTOR or ERL_EPMD_SERVICE",
+	                n_endpoints);
+	report->said_not_found = true;
 }
 
 void kube_report_truncated(struct kube_report *report, const char *key)

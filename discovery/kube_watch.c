@@ -36,12 +36,20 @@
 #define DETAIL_SIZE 256
 #define PLACE_SIZE 512
 
+/* Between two looks for this host's Services. */
+#define LOOK_AGAIN_MIN_MS 1000u
+#define LOOK_AGAIN_MAX_MS 60000u
+
 struct kube_watch {
 	struct kube_shared *shared;
 	unsigned scope;
 	char *namespace_;
 	char *selector;
-	char *service;
+	char *service;       /* or several, found: "a,b" */
+	struct kube_own own; /* found so far, with neither */
+	bool searched;       /* one look was whole */
+	uint64_t look_again_ms;
+	uint64_t pause_ms; /* before the next request */
 	struct kube_kind_choice choice;
 	bool going_on;       /* the next LIST goes on with the choice made, or repeats it */
 	enum kube_kind kept; /* the kind that the reflector knows a version of */
@@ -115,6 +123,11 @@ static void heard(const struct kube_watch *watch)
 	watch->shared->stats.heard_ms = clock_now_ms();
 }
 
+static bool searching(const struct kube_watch *watch)
+{
+	return !watch->selector && !watch->service;
+}
+
 /* --- objects and events --------------------------------------------------------------------- */
 
 static void set_end(struct kube_watch *watch, enum reflector_failure why, const char *detail)
@@ -145,6 +158,17 @@ static bool put_object(struct kube_watch *watch, struct kube_object *object)
 	return false;
 }
 
+/* Takes OBJECT's peers, or only the names of this host's Services. */
+static bool take_object(struct kube_watch *watch, struct kube_object *object)
+{
+	if (!searching(watch))
+		return put_object(watch, object);
+	if (kube_own_look(&watch->own, object, watch->shared->is_own, watch->shared->is_own_arg))
+		return true;
+	set_end(watch, REFLECTOR_GARBAGE, "no memory for it");
+	return false;
+}
+
 static bool on_list_item(void *arg, const char *text, size_t len)
 {
 	struct kube_watch *watch = arg;
@@ -157,9 +181,9 @@ static bool on_list_item(void *arg, const char *text, size_t len)
 	}
 	watch->n_objects++;
 	watch->n_endpoints += object.n_peers;
-	bool put = put_object(watch, &object);
+	bool taken = take_object(watch, &object);
 	kube_object_clear(&object);
-	return put;
+	return taken;
 }
 
 static bool error_event(struct kube_watch *watch, const struct kube_status *status)
@@ -214,14 +238,66 @@ static bool on_watch_line(void *arg, const char *text, size_t len)
 
 /* --- a LIST that came whole -------------------------------------------------------------------- */
 
+/* The next look comes after a pause: pods and their endpoints are made in any order. */
+static void look_again(struct kube_watch *watch)
+{
+	uint64_t ms = watch->look_again_ms ? watch->look_again_ms : LOOK_AGAIN_MIN_MS;
+
+	watch->pause_ms = ms / 2 + chance_below((uint32_t)ms);
+	watch->look_again_ms = ms * 2 < LOOK_AGAIN_MAX_MS ? ms * 2 : LOOK_AGAIN_MAX_MS;
+}
+
+/* From now on they are watched by name; all in one watch where they are chosen by label. */
+static void watch_found(struct kube_watch *watch)
+{
+	bool one_only = watch->choice.kind == KUBE_ENDPOINTS;
+	char *services = kube_own_list(&watch->own);
+	char *first = services && one_only ? strdup(watch->own.names[0]) : NULL;
+
+	if (!services || (one_only && !first)) {
+		free(services);
+		look_again(watch);
+		return;
+	}
+	kube_report_found(&watch->report, services, watch->n_endpoints);
+	if (watch->own.more)
+		kube_report_say(&watch->report, REPORT_WARNING,
+		                "there are more than %d of them: name those that count in "
+		                "ERL_EPMD_SERVICE",
+		                KUBE_OWN_MAX);
+	for (size_t i = 1; one_only && i < watch->own.n; i++)
+		watch->shared->found_more(watch->shared->arg, watch->namespace_,
+		                          watch->own.names[i]);
+	watch->service = one_only ? first : services;
+	watch->report.service = watch->service;
+	if (one_only)
+		free(services);
+}
+
+static void search_complete(struct kube_watch *watch)
+{
+	watch->searched = true;
+	reflector_restart(watch->reflector);
+	if (watch->own.n > 0) {
+		watch_found(watch);
+		return;
+	}
+	kube_report_found(&watch->report, NULL, watch->n_endpoints);
+	look_again(watch);
+}
+
 static void list_complete(struct kube_watch *watch)
 {
-	peerset_replace_end(watch->shared->peers, watch->scope, clock_now_ms());
-	watch->listed = true;
-	watch->has_objects = watch->n_objects > 0;
 	heard(watch);
 	kube_kind_listed(&watch->choice);
 	kube_report_fine(&watch->report, watch->op);
+	if (searching(watch)) {
+		search_complete(watch);
+		return;
+	}
+	peerset_replace_end(watch->shared->peers, watch->scope, clock_now_ms());
+	watch->listed = true;
+	watch->has_objects = watch->n_objects > 0;
 	kube_report_listed(&watch->report, watch->choice.kind, watch->n_objects,
 	                   watch->n_endpoints);
 }
@@ -330,7 +406,8 @@ static void answered(struct kube_watch *watch)
 	if (watch->op == REFLECTOR_LIST) {
 		if (list_page(watch)) {
 			count(watch, SOURCE_OK);
-			schedule(watch, 0);
+			schedule(watch, watch->pause_ms);
+			watch->pause_ms = 0;
 		} else {
 			broken(watch);
 		}
@@ -389,7 +466,9 @@ static void begin_page(struct kube_watch *watch)
 	watch->n_pages = 1;
 	watch->n_objects = 0;
 	watch->n_endpoints = 0;
-	peerset_replace_begin(watch->shared->peers, watch->scope);
+	kube_own_clear(&watch->own);
+	if (!searching(watch))
+		peerset_replace_begin(watch->shared->peers, watch->scope);
 }
 
 static void on_status(void *arg, int status, const char *warning)
@@ -637,6 +716,7 @@ void kube_watch_free(struct kube_watch *watch)
 	if (watch->silence)
 		event_free(watch->silence);
 	reflector_free(watch->reflector);
+	kube_own_clear(&watch->own);
 	free(watch->namespace_);
 	free(watch->selector);
 	free(watch->service);
@@ -646,13 +726,13 @@ void kube_watch_free(struct kube_watch *watch)
 bool kube_watch_pending(const struct kube_watch *watch, char *reason, size_t reason_size)
 {
 	const struct kube_report *report = &watch->report;
+	char services[PLACE_SIZE];
 
 	if (watch->listed)
 		return false;
-	snprintf(reason, reason_size, "no complete list yet of namespace %s, %s %s%s%s",
-	         watch->namespace_, watch->selector ? "selector" : "Service",
-	         watch->selector ? watch->selector : watch->service, report->problem[0] ? ": " : "",
-	         report->problem);
+	kube_report_services(report, services, sizeof(services));
+	snprintf(reason, reason_size, "no complete list yet of namespace %s, %s%s%s",
+	         watch->namespace_, services, report->problem[0] ? ": " : "", report->problem);
 	return true;
 }
 
@@ -666,8 +746,7 @@ void kube_watch_tell_state(const struct kube_watch *watch, source_state_fn *fn, 
 	enum source_fault fault = is_open ? SOURCE_FINE : report->fault;
 	char place[PLACE_SIZE], services[PLACE_SIZE], server[PLACE_SIZE];
 
-	snprintf(services, sizeof(services), "%s %s", watch->selector ? "selector" : "Service",
-	         watch->selector ? watch->selector : watch->service);
+	kube_report_services(report, services, sizeof(services));
 	snprintf(place, sizeof(place), "namespace %s, %.*s", watch->namespace_, PLACE_SIZE - 80,
 	         services);
 	snprintf(server, sizeof(server), strchr(access->host, ':') ? "[%s]:%u" : "%s:%u",
@@ -686,6 +765,7 @@ void kube_watch_tell_state(const struct kube_watch *watch, source_state_fn *fn, 
 	    .resource = kube_kind_resource(fault == SOURCE_FORBIDDEN ? report->problem_kind
 	                                                                     : watch->choice.kind),
 	    .listed = watch->listed,
+	    .searching = searching(watch) && watch->searched,
 	    .has_objects = watch->has_objects,
 	    .n_endpoints = peerset_held(watch->shared->peers, watch->scope),
 	};

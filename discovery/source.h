@@ -34,6 +34,10 @@ struct source_settings {
 	const char *namespaces; /* comma separated, or NULL: the pod's own */
 	const char *kubeconfig; /* path from ERL_EPMD_KUBECONFIG, or NULL */
 	const char *path;       /* of the file; for file_source only */
+	/* Whether a literal address is this host's.  With neither selector nor services the peers
+	 * are those of the Services that have it. */
+	bool (*is_own)(void *arg, const char *address);
+	void *is_own_arg;
 };
 
 struct source;

@@ -22,7 +22,7 @@ enum source_fault {
 struct source_state {
 	const char *place; /* "namespace default, selector app=sample", or the file's path */
 	const char *namespace_;
-	const char *services; /* "selector app=sample", "Service sample" */
+	const char *services; /* "selector app=sample", "Service sample", "Services a,b" */
 	const char *server;   /* "10.96.0.1:443" */
 	const char *origin;   /* of the way in: "service account", or a kubeconfig */
 	bool in_cluster;      /* by service account */
@@ -32,6 +32,7 @@ struct source_state {
 	const char *verb;     /* "list" or "watch" */
 	const char *resource; /* that was asked for last: "endpointslices.discovery.k8s.io" */
 	bool listed;          /* it was read as a whole once */
+	bool searching;       /* Services of this host are looked for; none was there at the last look */
 	bool has_objects;     /* the Services are there, as far as is known */
 	size_t n_endpoints;   /* in all objects, this host's own included */
 };

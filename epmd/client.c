@@ -154,6 +154,10 @@ static int print_control(const struct options *options, int fd)
 	FILE *out = buffer[0] == CONTROL_FAILED ? stderr : stdout;
 	while ((n = read_some(fd, buffer, sizeof(buffer))) > 0)
 		fwrite(buffer, 1, (size_t)n, out);
+	if (n < 0) {
+		fprintf(stderr, "epmd: the answer was cut off: %s\n", strerror(errno));
+		return 1;
+	}
 	return status;
 }
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -48,7 +47,7 @@ struct conn {
 	size_t sent;
 	size_t unsent; /* its part of pool->unsent */
 	bool registered;
-	bool end_follows; /* what was sent waits for the end, to travel with it */
+	bool read_all; /* nothing was left to read when the request was whole */
 };
 
 struct conn_pool {
@@ -156,6 +155,14 @@ static void conn_hold(struct conn *conn)
 		conn_close(conn);
 }
 
+/* The answer's last bytes can travel with the end that follows at once, in one segment for two: a
+ * tenth of what a lookup costs.  Where surplus may be unread, the end is a reset, as stock's
+ * is, and the answer must not be among what that drops. */
+static bool ends_with_answer(const struct conn *conn)
+{
+	return conn->after == CONN_CLOSE && conn->read_all;
+}
+
 static void conn_answered(struct conn *conn)
 {
 	struct conn_pool *pool = conn->pool;
@@ -164,8 +171,8 @@ static void conn_answered(struct conn *conn)
 		conn_hold(conn);
 		return;
 	}
-	/* Not left to close, which drops what waits for more if something unread has come since. */
-	if (conn->end_follows)
+	/* Not left to close: something may have come since. */
+	if (ends_with_answer(conn))
 		shutdown(conn->fd, SHUT_WR);
 	enum conn_after after = conn->after;
 	conn_close(conn);
@@ -177,18 +184,11 @@ static void conn_answered(struct conn *conn)
 
 /* Sends what the socket takes of LEN bytes.  Returns how much that was, or -1 when
  * the connection is broken. */
-static ssize_t send_some(struct conn *conn, const uint8_t *bytes, size_t len)
+static ssize_t send_some(const struct conn *conn, const uint8_t *bytes, size_t len)
 {
-	int unread, flags = MSG_NOSIGNAL;
+	int flags = MSG_NOSIGNAL | (ends_with_answer(conn) ? MSG_MORE : 0);
 	size_t sent = 0;
 
-	/* The end follows at once (conn_answered): the last bytes travel with it, in one segment
-	 * for two.  That is a tenth of what a lookup costs.  Not so where surplus waits unread:
-	 * then the end is a reset, as with stock, and what it overtakes is lost. */
-	conn->end_follows = conn->after == CONN_CLOSE && ioctl(conn->fd, FIONREAD, &unread) == 0 &&
-	                    unread == 0;
-	if (conn->end_follows)
-		flags |= MSG_MORE;
 	while (sent < len) {
 		ssize_t n = send(conn->fd, bytes + sent, len - sent, flags);
 		if (n >= 0)
@@ -319,7 +319,8 @@ static void conn_read(struct conn *conn, bool listening)
 
 	if (conn->len)
 		memcpy(bytes, conn->bytes, conn->len);
-	ssize_t n = recv(conn->fd, bytes + conn->len, epmd_request_room(bytes, conn->len), 0);
+	size_t room = epmd_request_room(bytes, conn->len);
+	ssize_t n = recv(conn->fd, bytes + conn->len, room, 0);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 		conn_wait_more(conn, bytes, conn->len, listening);
 		return;
@@ -328,6 +329,7 @@ static void conn_read(struct conn *conn, bool listening)
 		conn_close(conn);
 		return;
 	}
+	conn->read_all = (size_t)n < room;
 	size_t len = conn->len + (size_t)n;
 	enum epmd_decode result = epmd_request_decode(bytes, len, &request);
 	if (result == EPMD_DECODED) {

@@ -359,6 +359,8 @@ static int start_discovery(struct daemon *daemon)
 		return 0;
 	daemon->peers = peers_new(daemon->base, server_registry(daemon->server), &daemon->cluster,
 	                          daemon->options->port);
+	daemon->cluster.source_settings.is_own = peers_is_own_address;
+	daemon->cluster.source_settings.is_own_arg = daemon->peers;
 	if (daemon->peers)
 		daemon->source = ops->start(daemon->base, &daemon->cluster.source_settings, &events,
 		                            error, sizeof(error));

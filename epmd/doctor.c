@@ -209,11 +209,20 @@ static void judge_fault(const struct facts_source *source, const struct verdicts
 	}
 }
 
-static void judge_found(const struct facts_source *source, const struct verdicts *to)
+static void judge_found(const struct facts *facts, const struct facts_source *source,
+                        const struct verdicts *to)
 {
 	const char *check = source->server[0] ? "services" : "file";
 
-	if (!source->listed)
+	if (source->searching && facts->age_s < DOCTOR_OWN_PATIENCE_S)
+		verdict_wait(to, check, "no Service in namespace %s has this host yet",
+		             source->namespace_);
+	else if (source->searching)
+		verdict_wrong(to, FAULT_OWN_POD,
+		              "no Service in namespace %s has this host's address among its "
+		              "endpoints, so that it is not known whose peers count",
+		              source->namespace_);
+	else if (!source->listed)
 		verdict_wait(to, check, "%s: not read as a whole yet", source->place);
 	else if (!source->has_objects && source->n_endpoints == 0)
 		verdict_wrong(to, FAULT_NO_SERVICE, "nothing in namespace %s matches %s",
@@ -284,7 +293,7 @@ static void judge_source(const struct facts *facts, const struct verdicts *to)
 	judge_api(facts, to);
 	for (size_t i = 0; i < facts->n_sources; i++)
 		if (facts->sources[i].listed || facts->sources[i].fault == SOURCE_FINE)
-			judge_found(&facts->sources[i], to);
+			judge_found(facts, &facts->sources[i], to);
 	judge_own(facts, to);
 }
 

@@ -134,6 +134,12 @@ static void sum_up(const struct facts *facts, size_t faulty, const struct verdic
 		           "joining is off: %zu of %zu peers have a port, and are left to the "
 		           "application",
 		           with_port, all);
+	else if (!facts->joining)
+		verdict_wait(
+		    to, "peers",
+		    "%zu of %zu peers have a port, the others are still being asked; joining "
+		    "is off",
+		    with_port, all);
 	else if (joined == all)
 		verdict_ok(to, "join", "all peers are joined: %zu", all);
 	else if (joined + faulty < all)

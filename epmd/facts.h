@@ -52,6 +52,7 @@ struct facts_source {
 	char verb[8];
 	char resource[64];
 	bool listed;
+	bool searching;
 	bool has_objects;
 	size_t n_endpoints;
 };

@@ -109,6 +109,7 @@ static void on_state(void *arg, const struct source_state *state)
 	source->in_cluster = state->in_cluster;
 	source->fault = state->fault;
 	source->listed = state->listed;
+	source->searching = state->searching;
 	source->has_objects = state->has_objects;
 	source->n_endpoints = state->n_endpoints;
 }

@@ -70,6 +70,16 @@ static const char *release_variable(void)
 	return getenv("RELEASE_NAME") && name && *name ? "NAME" : NULL;
 }
 
+static void list_basenames_found(const struct list *list, const char *text)
+{
+	struct facts *facts = list->facts;
+	size_t before = facts->n_settings;
+
+	list_one(list, SETTING_BASENAME, text, release_variable());
+	if (facts->n_settings > before)
+		facts->basenames = facts->settings[before].value;
+}
+
 static void list_basenames(const struct list *list)
 {
 	char *const *name = list->control->cluster->basenames;
@@ -80,7 +90,7 @@ static void list_basenames(const struct list *list)
 		len +=
 		    (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len ? "," : "", *name);
 	if (text[0])
-		list_one(list, SETTING_BASENAME, text, release_variable());
+		list_basenames_found(list, text);
 	else
 		list_one(list, SETTING_BASENAME, "those of visible local nodes", "default");
 }
@@ -170,6 +180,11 @@ static void list_port(const struct list *list)
 		add(list, "address", options->addresses, "-address, ERL_EPMD_ADDRESS");
 }
 
+/* Shown where they are set, and say nothing else. */
+static const enum setting plain[] = {
+    SETTING_ALLOW,      SETTING_REMOTE_LOOPBACK, SETTING_MAX_CONNECTIONS, SETTING_MAX_PER_ADDRESS,
+    SETTING_MAX_UNSENT, SETTING_STATUS_ADDRESS,  SETTING_LOG_FORMAT};
+
 int facts_list_settings(const struct control *control, struct facts *facts)
 {
 	const struct list list = {control, facts};
@@ -186,6 +201,8 @@ int facts_list_settings(const struct control *control, struct facts *facts)
 		list_one(&list, SETTING_HOSTS_FILE, NULL, NULL);
 		list_one(&list, SETTING_NAMES, "local", "default");
 	}
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		list_one(&list, plain[i], NULL, NULL);
 	list_log(&list);
 	return 0;
 }

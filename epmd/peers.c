@@ -308,6 +308,13 @@ static void wait_for_own(struct peers *peers)
 		log_error("no memory to look for new peers");
 }
 
+bool peers_is_own_address(void *arg, const char *address)
+{
+	struct peers *peers = arg;
+
+	return own_hosts_ask(&peers->own, address, clock_now_ms()) == OWN_YES;
+}
+
 /* Were it not left out, this host would be its own peer. */
 static void admit(struct peer_entry *entry)
 {

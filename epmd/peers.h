@@ -58,6 +58,9 @@ size_t peers_unnamed(const struct peers *peers, const struct peer **peer, const 
 /* The peer that is this host, as the source knows it; NULL when the source knows of none. */
 const struct peer *peers_own(const struct peers *peers);
 
+/* As source_settings.is_own, with the peers as ARG. */
+bool peers_is_own_address(void *arg, const char *address);
+
 /* As source_events.peer_changed: AFTER is new or changed, or BEFORE is gone.  A
  * peer at one of this host's own addresses is left out; where these cannot be read, new
  * peers wait until they can. */

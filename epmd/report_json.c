@@ -131,10 +131,10 @@ static json_t *peers_of(const struct facts *facts)
 void report_peers_json(const struct facts *facts, const struct report_out *out)
 {
 	json_t *root = json_pack(
-	    "{s:i,s:{s:s,s:i,s:o},s:o,s:o,s:s,s:o,s:o,s:b,s:o,s:o}", "version", REPORT_JSON_VERSION,
+	    "{s:i,s:{s:s,s:i,s:o},s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o}", "version", REPORT_JSON_VERSION,
 	    "epmd", "version", PACKAGE_VERSION, "port", (int)facts->port, "running_seconds",
 	    number(facts->age_s), "discovery", text_of(facts->source), "discovery_error",
-	    text_of(facts->setting_error), "log", facts->log, "settings", settings_of(facts),
+	    text_of(facts->setting_error), "log", text_of(facts->log), "settings", settings_of(facts),
 	    "sources", sources_of(facts), "joining", facts->joining, "local_nodes",
 	    locals_of(facts), "peers", peers_of(facts));
 

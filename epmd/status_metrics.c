@@ -212,7 +212,8 @@ static void count_peer(void *arg, const struct peer *peer)
 static bool is_said_before(size_t outcome)
 {
 	for (size_t i = 0; i < outcome; i++)
-		if (strcmp(pair_outcome_word(i), pair_outcome_word(outcome)) == 0)
+		if (strcmp(pair_outcome_word((enum pair_outcome)i),
+		           pair_outcome_word((enum pair_outcome)outcome)) == 0)
 			return true;
 	return false;
 }
@@ -222,7 +223,8 @@ static unsigned with_word(const struct nodes *nodes, size_t outcome)
 	unsigned n = 0;
 
 	for (size_t i = 0; i < PAIR_OUTCOMES; i++)
-		if (strcmp(pair_outcome_word(i), pair_outcome_word(outcome)) == 0)
+		if (strcmp(pair_outcome_word((enum pair_outcome)i),
+		           pair_outcome_word((enum pair_outcome)outcome)) == 0)
 			n += nodes->joined[i];
 	return n;
 }
@@ -239,8 +241,8 @@ static void add_nodes(struct text *text, const struct nodes *nodes)
 	         "Nodes looked for on peers, by how joining them stands (as epmd -peers has it).");
 	for (size_t i = 0; i < PAIR_OUTCOMES; i++)
 		if (!is_said_before(i))
-			add(text, "epmd_join_nodes{state=\"%s\"} %u\n", pair_outcome_word(i),
-			    with_word(nodes, i));
+			add(text, "epmd_join_nodes{state=\"%s\"} %u\n",
+			    pair_outcome_word((enum pair_outcome)i), with_word(nodes, i));
 	add(text, "epmd_join_nodes{state=\"left alone\"} %u\n", nodes->left_alone);
 }
 

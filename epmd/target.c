@@ -259,6 +259,12 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		ask(target);
 }
 
+/* A question keeps the pace of the crowd; a port that is given needs none. */
+static void ask_soon(struct target *target)
+{
+	ask_in(target, has_fixed_port(target) ? 0 : crowd_first_wait(target->context->crowd));
+}
+
 /* --- life ----------------------------------------------------------------------------------- */
 
 static char *make_label(const char *name, const struct peer *peer)
@@ -296,7 +302,7 @@ struct target *target_new(struct target_context *context, const struct peer *pee
 		target_free(target);
 		return NULL;
 	}
-	ask_in(target, crowd_first_wait(context->crowd));
+	ask_soon(target);
 	return target;
 }
 
@@ -362,7 +368,7 @@ void target_set_connected(struct target *target, bool connected)
 		return;
 	target->connected = connected;
 	if (!connected)
-		ask_in(target, crowd_first_wait(target->context->crowd));
+		ask_soon(target);
 	else if (target->port)
 		event_del(&target->timer);
 }
@@ -371,5 +377,5 @@ void target_doubt(struct target *target, const struct peer *peer)
 {
 	target->named_port = named_port(target->context, peer);
 	target->failures = 0;
-	ask_in(target, crowd_first_wait(target->context->crowd));
+	ask_soon(target);
 }

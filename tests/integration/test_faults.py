@@ -4,6 +4,7 @@ Some stand in test_discovery_faults.py, those of a broken link to the real API s
 test_faults_link.py, and what takes the reflector alone in the unit tests.
 """
 
+import os
 import subprocess
 import time
 
@@ -118,6 +119,8 @@ def test_fault_05_a_watch_that_is_not_even_answered(fast, api, two):
 
 def test_fault_06_a_black_hole(network, daemon, api, pod, two):
     """No packet comes through: TCP itself finds out, after half a minute without an answer."""
+    if os.environ.get("KEPMD_CUT_SECONDS") == "0":
+        pytest.skip("KEPMD_CUT_SECONDS is 0: nothing that lasts")
     ours = daemon(ERL_EPMD_LOG_LEVEL="debug")
     await_discovered(ours, two)
     await_watch(api)
@@ -168,8 +171,9 @@ def test_fault_10_429_with_retry_after(daemon, api, two, verb, fault, again):
     await_discovered(ours, two, 20)
     api.wait_watches(1, timeout=20)
     number = next(i for i, r in enumerate(api.requests) if r.verb == verb)
-    first, second = api.requests[number:number + 2]
-    assert second.verb == again and second.time - first.time >= 3
+    first, second = until(lambda: len(pair := api.requests[number:number + 2]) == 2 and pair, 20, "another request")
+    # Both moments are the server's, which notes a request and its answer a little apart.
+    assert second.verb == again and second.time - first.time >= 2.9
     assert second.query["resourceVersion"] == first.query["resourceVersion"]
     news(ours, api, two)
 

@@ -99,7 +99,7 @@ def test_what_the_daemon_of_a_node_says_is_in_the_containers_log(network, erl, s
     env = {"HOME": tmp_path, "ERL_EPMD_DISCOVERY": "kubernetes", "ERL_EPMD_LOG_LEVEL": "debug"}
     command = [erl, "-noinput", "-name", f"sample@{pod.ip}", "-setcookie", "c"]
     with Container(pod, stderr, command, env) as container:
-        container.wait_line(r"^\S+Z epmd error: discovery is off: .*ERL_EPMD_SELECTOR")
+        container.wait_line(r"^\S+Z epmd error: discovery is off: .*ERL_EPMD_KUBECONFIG")
         container.wait_line(r"epmd debug: \S+: registered sample at port \d+$")
 
 

@@ -67,7 +67,7 @@ static void who_is_named_may_ask(void **state)
 	    {"0.0.0.0/0", "198.51.100.1", true},
 	    {"0.0.0.0/0", "2001:db8::1", false},
 	    {"::/0", "2001:db8::1", true},
-	    {"::/0", "198.51.100.1", true}, /* mapped, it is one of them */
+	    {"::/0", "198.51.100.1", false}, /* though mapped, it is one of them */
 	    {"::ffff:198.51.100.1", "198.51.100.1", true},
 	    {"198.51.100.1", "::ffff:198.51.100.1", true},
 	    {"fd00::/7", "fc00::1", true},
