@@ -203,19 +203,19 @@ static void count_peer(void *arg, const struct peer *peer)
 }
 
 /* Several outcomes may have one word. */
-static bool is_said_before(size_t outcome)
+static bool is_said_before(enum pair_outcome outcome)
 {
-	for (size_t i = 0; i < outcome; i++)
+	for (enum pair_outcome i = 0; i < outcome; i++)
 		if (strcmp(pair_outcome_word(i), pair_outcome_word(outcome)) == 0)
 			return true;
 	return false;
 }
 
-static unsigned with_word(const struct nodes *nodes, size_t outcome)
+static unsigned with_word(const struct nodes *nodes, enum pair_outcome outcome)
 {
 	unsigned n = 0;
 
-	for (size_t i = 0; i < PAIR_OUTCOMES; i++)
+	for (enum pair_outcome i = 0; i < PAIR_OUTCOMES; i++)
 		if (strcmp(pair_outcome_word(i), pair_outcome_word(outcome)) == 0)
 			n += nodes->joined[i];
 	return n;
@@ -231,7 +231,7 @@ static void add_nodes(struct text *text, const struct nodes *nodes)
 	    nodes->with_port, nodes->without_port);
 	add_head(text, "epmd_join_nodes", "gauge",
 	         "Nodes looked for on peers, by how joining them stands (as epmd -peers has it).");
-	for (size_t i = 0; i < PAIR_OUTCOMES; i++)
+	for (enum pair_outcome i = 0; i < PAIR_OUTCOMES; i++)
 		if (!is_said_before(i))
 			add(text, "epmd_join_nodes{state=\"%s\"} %u\n", pair_outcome_word(i),
 			    with_word(nodes, i));
