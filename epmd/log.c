@@ -21,6 +21,7 @@
 #include "log_line.h"
 #include "log_syslog.h"
 #include "metrics.h"
+#include "utf8.h"
 
 /* A pipe that can take anything takes so much. */
 #define LINE_SIZE PIPE_BUF
@@ -158,14 +159,6 @@ void log_open_daemon(void)
 	snprintf(state.path, sizeof(state.path), "%s", "the container's stderr");
 }
 
-/* A peer's text may end up in a line; it must not be able to forge another. */
-static void mask_controls(char *line)
-{
-	for (char *p = line; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7F)
-			*p = '?';
-}
-
 /* Standard error may be a pipe that others share, so it is not for us to set O_NONBLOCK. */
 static bool has_room(int fd)
 {
@@ -235,8 +228,9 @@ __attribute__((format(printf, 3, 0))) static void say(enum log_level level, stru
 		snprintf(about, sizeof(about), "%s", va_arg(again, const char *));
 	va_end(again);
 	vsnprintf(message, sizeof(message), format, args);
-	mask_controls(message);
-	mask_controls(about);
+	/* A peer's text may be in it, and must not be able to forge another line. */
+	utf8_mask_controls(message);
+	utf8_mask_controls(about);
 	line->message = message;
 	line->about = about;
 	send_line(level, line);

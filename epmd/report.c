@@ -7,18 +7,11 @@
 
 #include "doctor.h"
 #include "report.h"
+#include "utf8.h"
 
 #define LINE_SIZE 4096
 #define COLUMNS 79
 #define INDENT 4
-
-/* What a peer calls itself must not reach a terminal's controls, nor forge a row. */
-static void mask_controls(char *text)
-{
-	for (; *text; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7F)
-			*text = '?';
-}
 
 /* A line; the newline is added. */
 __attribute__((format(printf, 2, 3))) static void say(const struct report_out *out,
@@ -30,8 +23,10 @@ __attribute__((format(printf, 2, 3))) static void say(const struct report_out *o
 	va_start(values, format);
 	vsnprintf(line, sizeof(line) - 1, format, values);
 	va_end(values);
-	mask_controls(line);
 	size_t len = strlen(line);
+	/* What a peer calls itself must not reach a terminal's controls, nor forge a row. */
+	utf8_mask(line, len);
+	utf8_mask_controls(line);
 	line[len] = '\n';
 	out->write(out->arg, line, len + 1);
 }
@@ -68,14 +63,9 @@ const char *report_endpoint_word(const struct facts_peer *peer)
 	return peer->terminating ? "terminating" : peer->ready ? "ready" : "not ready";
 }
 
-/* A node without a port is neither looked at nor dialled, whatever stood between the two before. */
 const char *report_joined_word(const struct facts *facts, const struct facts_peer *peer)
 {
-	if (!facts->joining)
-		return "left alone";
-	if (!peer->port && peer->outcome != PAIR_JOINED)
-		return "no port";
-	return pair_outcome_word(peer->outcome);
+	return pair_outcome_word(pair_shown(peer->outcome, facts->joining, peer->port != 0));
 }
 
 static void say_settings(const struct facts *facts, const struct report_out *out)

@@ -8,6 +8,7 @@
 
 #include "doctor.h"
 #include "report.h"
+#include "utf8.h"
 
 /* TEXT, also where it is no UTF-8; null for NULL and "". */
 static json_t *text_of(const char *text)
@@ -17,12 +18,11 @@ static json_t *text_of(const char *text)
 	json_t *string = json_string(text);
 	if (string)
 		return string;
-	char *ascii = strdup(text);
-	for (char *p = ascii; p && *p; p++)
-		if ((unsigned char)*p >= 0x80)
-			*p = '?';
-	string = ascii ? json_string(ascii) : NULL;
-	free(ascii);
+	char *masked = strdup(text);
+	if (masked)
+		utf8_mask(masked, strlen(masked));
+	string = masked ? json_string(masked) : NULL;
+	free(masked);
 	return string;
 }
 

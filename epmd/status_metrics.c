@@ -169,7 +169,6 @@ struct nodes {
 	const struct status_view *view;
 	unsigned with_port, without_port;
 	unsigned joined[PAIR_OUTCOMES];
-	unsigned left_alone;
 };
 
 static void count_node(void *arg, const struct peer_node *node)
@@ -177,13 +176,13 @@ static void count_node(void *arg, const struct peer_node *node)
 	struct nodes *nodes = arg;
 	const struct join *join = nodes->view->control->join;
 	const char *reason;
+	bool joining = join && join_is_on(join);
+	enum pair_outcome outcome =
+	    joining ? join_outcome(join, node->name, &reason) : PAIR_UNTRIED;
 
 	nodes->with_port += node->port != 0;
 	nodes->without_port += node->port == 0;
-	if (join && join_is_on(join))
-		nodes->joined[join_outcome(join, node->name, &reason)]++;
-	else
-		nodes->left_alone++;
+	nodes->joined[pair_shown(outcome, joining, node->port != 0)]++;
 }
 
 struct states {
@@ -235,7 +234,6 @@ static void add_nodes(struct text *text, const struct nodes *nodes)
 		if (!is_said_before(i))
 			add(text, "epmd_join_nodes{state=\"%s\"} %u\n", pair_outcome_word(i),
 			    with_word(nodes, i));
-	add(text, "epmd_join_nodes{state=\"left alone\"} %u\n", nodes->left_alone);
 }
 
 static void add_peers(struct text *text, const struct status_view *view)

@@ -46,3 +46,16 @@ void utf8_mask(char *text, size_t len)
 		i += n;
 	}
 }
+
+void utf8_mask_controls(char *text)
+{
+	for (uint8_t *at = (uint8_t *)text; *at; at++) {
+		/* U+0080 to U+009F */
+		bool is_c1 = at[0] == 0xC2 && at[1] >= 0x80 && at[1] <= 0x9F;
+
+		if (is_c1)
+			*at++ = '?';
+		if (is_c1 || *at < ' ' || *at == 0x7F)
+			*at = '?';
+	}
+}

@@ -12,4 +12,7 @@ size_t utf8_char(const char *at, size_t len);
 /* Each byte that belongs to no character becomes a '?'. */
 void utf8_mask(char *text, size_t len);
 
+/* Each byte of a control character becomes one: C0, DEL, and C1, which terminals obey too. */
+void utf8_mask_controls(char *text);
+
 #endif

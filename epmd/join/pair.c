@@ -193,6 +193,13 @@ void pair_renewed(struct pair *pair, uint64_t now_ms, uint64_t delay_ms)
 	pair->due_ms = now_ms + delay_ms;
 }
 
+enum pair_outcome pair_shown(enum pair_outcome outcome, bool joining, bool has_port)
+{
+	if (!joining)
+		return PAIR_LEFT_ALONE;
+	return has_port || outcome == PAIR_JOINED ? outcome : PAIR_NO_PORT;
+}
+
 const char *pair_outcome_word(enum pair_outcome outcome)
 {
 	static const char *const words[PAIR_OUTCOMES] = {
@@ -212,6 +219,8 @@ const char *pair_outcome_word(enum pair_outcome outcome)
 	    [PAIR_UNRESOLVED] = "unresolved",
 	    [PAIR_DIAL_TIMEOUT] = "unreachable",
 	    [PAIR_UNSTABLE] = "unstable",
+	    [PAIR_LEFT_ALONE] = "left alone",
+	    [PAIR_NO_PORT] = "no port",
 	};
 
 	return words[outcome];

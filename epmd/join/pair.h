@@ -64,6 +64,9 @@ enum pair_outcome {
 	PAIR_UNRESOLVED,   /* the local node cannot find out where the peer's is */
 	PAIR_DIAL_TIMEOUT, /* the look was fine, the dial met silence */
 	PAIR_UNSTABLE,     /* the breaker is open */
+	/* Of no pair, but shown in its place: see pair_shown. */
+	PAIR_LEFT_ALONE,
+	PAIR_NO_PORT,
 	PAIR_OUTCOMES
 };
 
@@ -119,6 +122,10 @@ void pair_forgive(struct pair *pair, uint64_t now_ms);
 
 /* The peer has another address or port: look again, as if never before. */
 void pair_renewed(struct pair *pair, uint64_t now_ms, uint64_t delay_ms);
+
+/* What users are told of a pair that stands at OUTCOME: a node without a port is neither looked at
+ * nor dialled, and with joining off nobody is, whatever stood between the two before. */
+enum pair_outcome pair_shown(enum pair_outcome outcome, bool joining, bool has_port);
 
 /* A word for tables: "joined", "cookie", "unreachable", .. */
 const char *pair_outcome_word(enum pair_outcome outcome);

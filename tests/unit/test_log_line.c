@@ -162,6 +162,15 @@ static void what_is_a_character(void **state)
 	assert_int_equal(utf8_char("\xC2\x80", 1), 0);
 }
 
+static void controls_are_masked(void **state)
+{
+	char text[] = "a\x1b[2J\n\x7f" "b\xc2\x9b" "c\xc2\xa0\xc3\x9f";
+
+	(void)state;
+	utf8_mask_controls(text);
+	assert_string_equal(text, "a?[2J??" "b??" "c\xc2\xa0\xc3\x9f");
+}
+
 static void what_is_none_is_masked(void **state)
 {
 	char text[] = "a\xFF\xC3\xA9\xE2\x82z\xC3";
@@ -232,6 +241,7 @@ int main(void)
 	    cmocka_unit_test(json_is_valid_whatever_comes),
 	    cmocka_unit_test(json_keeps_a_message_that_fits),
 	    cmocka_unit_test(what_is_a_character),
+	    cmocka_unit_test(controls_are_masked),
 	    cmocka_unit_test(what_is_none_is_masked),
 	    cmocka_unit_test(a_burst_passes_then_one_a_second),
 	    cmocka_unit_test(rest_fills_the_bucket_and_no_more),

@@ -330,6 +330,15 @@ static void what_comes_late_does_not_undo_a_link(void **state)
 	assert_false(pair_down(&pair, now, 0, NONE));
 }
 
+static void what_is_shown_instead(void **state)
+{
+	(void)state;
+	assert_int_equal(pair_shown(PAIR_COOKIE, true, true), PAIR_COOKIE);
+	assert_int_equal(pair_shown(PAIR_UNTRIED, true, false), PAIR_NO_PORT);
+	assert_int_equal(pair_shown(PAIR_JOINED, true, false), PAIR_JOINED);
+	assert_int_equal(pair_shown(PAIR_JOINED, false, true), PAIR_LEFT_ALONE);
+}
+
 static void every_outcome_has_a_word(void **state)
 {
 	(void)state;
@@ -364,6 +373,7 @@ int main(void)
 	    TEST(failing_dials_come_ever_more_rarely),
 	    TEST(what_was_interrupted_is_begun_again),
 	    TEST(what_comes_late_does_not_undo_a_link),
+	    TEST(what_is_shown_instead),
 	    TEST(every_outcome_has_a_word),
 	};
 
