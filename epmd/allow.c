@@ -72,15 +72,12 @@ static bool parse_cidr(const char *text, struct cidr *cidr)
 	return true;
 }
 
-#define MAPPED_BITS 96
-static const uint8_t mapped[MAPPED_BITS / 8] = {[10] = 0xFF, [11] = 0xFF};
-
 static bool cidr_has(const struct cidr *cidr, const uint8_t key[SOCKADDR_KEY_SIZE])
 {
 	unsigned bytes = cidr->bits / 8, rest = cidr->bits % 8;
 
 	/* IPv4 is within ::ffff:0:0/96, but is not meant by an IPv6 prefix that has all that. */
-	if (cidr->bits < MAPPED_BITS && memcmp(key, mapped, sizeof(mapped)) == 0)
+	if (cidr->bits < SOCKADDR_KEY_V4_BITS && sockaddr_key_is_v4(key))
 		return false;
 	if (memcmp(cidr->key, key, bytes) != 0)
 		return false;

@@ -391,7 +391,6 @@ static int start_status(struct daemon *daemon)
 	if (daemon->status_address.storage.ss_family == AF_UNSPEC)
 		return 0;
 	daemon->status_view = (struct status_view){
-	    .options = daemon->options,
 	    .server = daemon->server,
 	    .control = &daemon->control,
 	    .source_ops = daemon->cluster.source,

@@ -77,10 +77,10 @@ bool sockaddr_is_loopback(const struct sockaddr_any *address)
 	       (IN6_IS_ADDR_V4MAPPED(&host) && host.s6_addr[12] == 127);
 }
 
+static const uint8_t mapped[SOCKADDR_KEY_V4_BITS / 8] = {[10] = 0xFF, [11] = 0xFF};
+
 void sockaddr_key(const struct sockaddr_any *address, uint8_t key[SOCKADDR_KEY_SIZE])
 {
-	static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
-
 	memset(key, 0, SOCKADDR_KEY_SIZE);
 	if (address->storage.ss_family == AF_INET) {
 		struct in_addr v4 = as_v4(address).sin_addr;
@@ -90,6 +90,11 @@ void sockaddr_key(const struct sockaddr_any *address, uint8_t key[SOCKADDR_KEY_S
 		struct in6_addr v6 = as_v6(address).sin6_addr;
 		memcpy(key, &v6, sizeof(v6));
 	}
+}
+
+bool sockaddr_key_is_v4(const uint8_t key[SOCKADDR_KEY_SIZE])
+{
+	return memcmp(key, mapped, sizeof(mapped)) == 0;
 }
 
 bool sockaddr_same_host(const struct sockaddr_any *a, const struct sockaddr_any *b)

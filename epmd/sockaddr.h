@@ -32,6 +32,9 @@ bool sockaddr_same_host(const struct sockaddr_any *a, const struct sockaddr_any 
  * that came over a socket of both families is the same. */
 #define SOCKADDR_KEY_SIZE 16
 void sockaddr_key(const struct sockaddr_any *address, uint8_t key[SOCKADDR_KEY_SIZE]);
+/* Whether KEY is of an IPv4 address: it begins with so many bits then, which are always the same. */
+#define SOCKADDR_KEY_V4_BITS 96
+bool sockaddr_key_is_v4(const uint8_t key[SOCKADDR_KEY_SIZE]);
 
 uint16_t sockaddr_port(const struct sockaddr_any *address);
 void sockaddr_set_port(struct sockaddr_any *address, uint16_t port);

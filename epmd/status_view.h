@@ -10,14 +10,12 @@
 
 #include "control.h"
 #include "discovery/source.h"
-#include "options.h"
 #include "server.h"
 
 struct evbuffer;
 
 /* All borrowed. */
 struct status_view {
-	const struct options *options;
 	struct server *server;
 	const struct control *control; /* the peers, and joining, where discovery is on */
 	const struct source_ops *source_ops;
