@@ -8,7 +8,7 @@ import time
 
 from lab import wire
 from lab.epmd import Epmd, free_port
-from lab.measure import cpu_ns
+from lab.measure import cpu_ns, memory_kb
 from lab.namespace import clean_env
 
 SPARE_DESCRIPTORS = 1000
@@ -37,8 +37,7 @@ class Server(Epmd):
         return cpu_ns(self.process.pid) / 1000
 
     def memory_kb(self, kind):
-        with open(f"/proc/{self.process.pid}/smaps_rollup", encoding="ascii") as rollup:
-            return sum(int(line.split()[1]) for line in rollup if line.startswith(kind))
+        return memory_kb(self.process.pid, kind)
 
     def _load(self, *args):
         return [self.load, "-port", str(self.port), *map(str, args)]

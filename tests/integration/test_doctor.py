@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from lab import diagnosis
 from lab.member import await_mesh
 from lab.namespace import BLOCKED_TABLE, ip
 from lab.sidecar import PORT, account_pod, discovering
@@ -15,19 +16,8 @@ from lab.wait import until
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
 
-def wait_well(member, timeout=40):
-    """Until -doctor has nothing but good to say; its text."""
-    seen = {}
-
-    def well():
-        seen["done"] = member.epmd("-doctor")
-        return seen["done"].returncode == 0 and "wait:" not in seen["done"].stdout
-
-    try:
-        until(well, timeout, "", every=0.2)
-    except TimeoutError:
-        raise TimeoutError(f"{member} is not well:\n{seen['done'].stdout}\n{member.log_text()}") from None
-    return seen["done"].stdout
+def wait_well(member):
+    return diagnosis.wait_well(lambda: member.epmd("-doctor"), 40, member.log_text)
 
 
 def test_a_healthy_mesh_has_nothing_wrong(member):

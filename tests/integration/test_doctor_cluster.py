@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 
+from lab import diagnosis
 from lab.authority import Authority
 from lab.service_account import write_mount
 from lab.wait import until
@@ -30,17 +31,7 @@ def wait_said(ours, *words, timeout=SETTLED):
 
 
 def wait_well(ours, timeout=SETTLED):
-    seen = {}
-
-    def well():
-        seen["done"] = ours.cli("-doctor")
-        return seen["done"].returncode == 0 and "wait: " not in seen["done"].stdout
-
-    try:
-        until(well, timeout, "", every=0.2)
-    except TimeoutError:
-        raise TimeoutError(f"not well:\n{seen['done'].stdout}") from None
-    return seen["done"].stdout
+    return diagnosis.wait_well(lambda: ours.cli("-doctor"), timeout, lambda: "\n".join(ours.log_lines()))
 
 
 def test_two_pods_of_a_real_cluster_have_nothing_wrong(world, epmd_binary):

@@ -9,9 +9,14 @@ def cpu_ns(pid):
         return int(stat.read().split()[0])
 
 
-def private_kb(pid):
+def memory_kb(pid, kind):
+    """The sum of what begins with `kind` (the kernel's Documentation/filesystems/proc.rst, smaps)."""
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
-        return sum(int(line.split()[1]) for line in rollup if line.startswith("Private_"))
+        return sum(int(line.split()[1]) for line in rollup if line.startswith(kind))
+
+
+def private_kb(pid):
+    return memory_kb(pid, "Private_")
 
 
 def _status_kb(pid, key):

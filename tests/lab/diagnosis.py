@@ -1,0 +1,18 @@
+"""What `epmd -doctor` says."""
+
+from .wait import until
+
+
+def wait_well(ask, timeout, log):
+    """Until the diagnosis that `ask` runs has nothing but good to say; its text."""
+    seen = {}
+
+    def well():
+        seen["done"] = ask()
+        return seen["done"].returncode == 0 and "wait: " not in seen["done"].stdout
+
+    try:
+        until(well, timeout, "", every=0.2)
+    except TimeoutError:
+        raise TimeoutError(f"not well in {timeout:g} s:\n{seen['done'].stdout}\n{log()}") from None
+    return seen["done"].stdout
