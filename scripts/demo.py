@@ -3,6 +3,7 @@
 Every step waits for what it announces and fails if that does not come.
 """
 
+import json
 import sys
 import tempfile
 import time
@@ -49,8 +50,7 @@ class Node:
 
     def peers(self):
         """{full name: state} of what `epmd -peers` lists."""
-        rows = [line.split() for line in self.epmd("-peers").splitlines()[1:-1] if not line.startswith(" ")]
-        return {row[0]: row[-1] for row in rows}
+        return {peer["node"]: peer["joined"] for peer in json.loads(self.epmd("-peers", "-json"))["peers"]}
 
     def show_epmd(self, flag):
         say(f"{self.pod.name}: epmd {flag}")
@@ -104,6 +104,7 @@ def run(binary, network, folder):
         show_nodes(nodes)
         nodes[0].show_epmd("-peers")
         nodes[0].show_epmd("-names")
+        nodes[0].show_epmd("-doctor")
 
         outage(api, nodes)
         show_nodes(nodes)
