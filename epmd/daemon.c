@@ -16,9 +16,11 @@
 #include "daemonize.h"
 #include "hosts_file.h"
 #include "join/join.h"
+#include "kept.h"
 #include "listener.h"
 #include "log.h"
 #include "peers.h"
+#include "privilege.h"
 #include "server.h"
 #include "service.h"
 
@@ -32,6 +34,8 @@ struct daemon {
 	struct event_base *base;
 	struct event *terminate;
 	struct event *interrupt;
+	struct keeper keeper;
+	struct kept *kept;
 	struct server *server;
 	struct peers *peers;
 	struct source *source;
@@ -330,7 +334,15 @@ static void on_signal(evutil_socket_t signal, short what, void *arg)
 
 	(void)what;
 	log_info("signal %d: ending", (int)signal);
+	kept_let_go(daemon->kept);
 	event_base_loopbreak(daemon->base);
+}
+
+static void on_quit(void *arg)
+{
+	const struct daemon *daemon = arg;
+
+	kept_let_go(daemon->kept);
 }
 
 /* Each client is a descriptor; take all that we may have. */
@@ -364,7 +376,11 @@ static int set_up(struct daemon *daemon, const struct listener_set *set)
 	daemon->interrupt = watch_signal(daemon, SIGINT);
 	daemon->server = server_new(daemon->base, daemon->options, set, daemon->cluster.names_shown,
 	                            &daemon->control);
-	return daemon->terminate && daemon->interrupt && daemon->server ? 0 : -1;
+	daemon->kept = kept_new(daemon->base, &daemon->keeper);
+	if (!daemon->terminate || !daemon->interrupt || !daemon->server || !daemon->kept)
+		return -1;
+	server_on_quit(daemon->server, on_quit, daemon);
+	return 0;
 }
 
 static void tear_down(struct daemon *daemon)
@@ -377,6 +393,7 @@ static void tear_down(struct daemon *daemon)
 	hosts_file_free(daemon->hosts_file);
 	peers_free(daemon->peers);
 	server_free(daemon->server);
+	kept_free(daemon->kept);
 	if (daemon->terminate)
 		event_free(daemon->terminate);
 	if (daemon->interrupt)
@@ -385,6 +402,16 @@ static void tear_down(struct daemon *daemon)
 		event_base_free(daemon->base);
 	cluster_clear(&daemon->cluster);
 	free_paths(daemon);
+}
+
+/* What there is if something goes wrong. */
+static void say_precautions(const struct daemon *daemon)
+{
+	char privileges[256], keeper[256];
+
+	privilege_describe(privileges, sizeof(privileges));
+	keeper_describe(&daemon->keeper, keeper, sizeof(keeper));
+	log_info("privileges: %s; keeper: %s", privileges, keeper);
 }
 
 static int serve(struct daemon *daemon, struct listener_set *set)
@@ -405,14 +432,43 @@ static int serve(struct daemon *daemon, struct listener_set *set)
 		return 1;
 	if (daemon->options->systemd && service_notify("READY=1") < 0)
 		log_warning("systemd cannot be told that epmd is ready: %s", strerror(errno));
+	say_precautions(daemon);
 	log_debug("serving port %u", daemon->options->port);
 	event_base_dispatch(daemon->base);
 	return 0;
 }
 
+/* The port is bound and the log is open; what comes later needs little. */
+static void drop_privileges(const struct daemon *daemon)
+{
+	const struct privilege_needs needs = {
+	    .reads_files = daemon->cluster.source != NULL,
+	    .writes_files = daemon->cluster.source && daemon->cluster.hosts_file,
+	};
+
+	if (privilege_drop(&needs) < 0)
+		log_warning("not all privileges can be given up: %s", strerror(errno));
+}
+
+/* Into the background, behind a keeper; under systemd that is the keeper.  Returns 0 in the
+ * server.  Else *STATUS is what the process is to end with. */
+static int detach(struct daemon *daemon, struct listener_set *set, int *status)
+{
+	keep_paths(daemon);
+	if (daemonize() < 0) {
+		fprintf(stderr, "epmd: cannot go into the background: %s\n", strerror(errno));
+		listener_close(set);
+		*status = 1;
+		return -1;
+	}
+	if (daemon->options->systemd)
+		return 0;
+	return keeper_start(set, &daemon->keeper, status) == KEEPER_IS_SERVER ? 0 : -1;
+}
+
 int daemon_run(const struct options *options)
 {
-	struct daemon daemon = {.options = options};
+	struct daemon daemon = {.options = options, .keeper = {.fd = -1}};
 	struct listener_set set;
 	int status = 1;
 
@@ -424,14 +480,11 @@ int daemon_run(const struct options *options)
 		listener_close(&set);
 		return 1;
 	}
-	if (options->daemon)
-		keep_paths(&daemon);
-	if (options->daemon && daemonize() < 0) {
-		fprintf(stderr, "epmd: cannot go into the background: %s\n", strerror(errno));
-		listener_close(&set);
+	drop_privileges(&daemon);
+	if (options->daemon && detach(&daemon, &set, &status) < 0) {
 		cluster_clear(&daemon.cluster);
 		free_paths(&daemon);
-		return 1;
+		return status;
 	}
 	raise_descriptor_limit();
 	status = serve(&daemon, &set);

@@ -9,6 +9,7 @@
 #include "client.h"
 #include "daemon.h"
 #include "options.h"
+#include "proctitle.h"
 
 static int run(const struct options *options)
 {
@@ -44,6 +45,7 @@ int main(int argc, char *argv[])
 	struct options options;
 	char error[512];
 
+	proctitle_remember(argc, argv);
 	fill_streams();
 	/* A peer that is gone shows in what write(2) returns. */
 	signal(SIGPIPE, SIG_IGN);

@@ -9,6 +9,8 @@
 #include "log.h"
 #include "server.h"
 
+/* How long a client may take to read that the daemon ends. */
+#define QUIT_S 5
 /* Descriptors suffice again when none was missing for so long. */
 #define STARVED_OVER_MS 5000
 
@@ -19,14 +21,31 @@ struct server {
 	struct request_context context;
 	struct conn_pool *conns;
 	struct listener *listener;
+	void (*quit)(void *arg);
+	void *quit_arg;
 };
+
+/* Before the answer goes out, which says that it is done. */
+static void begin_quit(struct server *server)
+{
+	const struct timeval latest = {.tv_sec = QUIT_S};
+
+	if (server->quit)
+		server->quit(server->quit_arg);
+	listener_free(server->listener);
+	server->listener = NULL;
+	/* Whether or not the answer can be sent: nobody is accepted any more. */
+	event_base_loopexit(server->base, &latest);
+}
 
 static void on_request(void *arg, struct conn *conn, const struct epmd_request *request,
                        struct conn_reply *reply)
 {
-	const struct server *server = arg;
+	struct server *server = arg;
 
 	request_handle(&server->context, conn, request, reply);
+	if (reply->after == CONN_QUIT)
+		begin_quit(server);
 }
 
 static void on_bad_request(void *arg, struct conn *conn, enum epmd_decode why)
@@ -133,6 +152,12 @@ void server_free(struct server *server)
 	if (server->starved_over)
 		event_free(server->starved_over);
 	free(server);
+}
+
+void server_on_quit(struct server *server, void (*fn)(void *arg), void *arg)
+{
+	server->quit = fn;
+	server->quit_arg = arg;
 }
 
 struct registry *server_registry(struct server *server)
