@@ -60,6 +60,17 @@ static bool is_left_alone(const struct control *control)
 	return !control->join || !join_is_on(control->join);
 }
 
+/* A node without a port is neither looked at nor dialled, whatever stood between the two before. */
+static const char *joined_word(const struct control *control, const struct peer_node *node,
+                               enum pair_outcome outcome)
+{
+	if (is_left_alone(control))
+		return "left alone";
+	if (!node->port && outcome != PAIR_JOINED)
+		return "no port";
+	return pair_outcome_word(outcome);
+}
+
 static void add_row(void *arg, const struct peer_node *node)
 {
 	struct table *table = arg;
@@ -74,7 +85,7 @@ static void add_row(void *arg, const struct peer_node *node)
 	table->rows++;
 	table->joined += outcome == PAIR_JOINED;
 	add(table->reply, "%-36s %-5s %-11s %s\n", node->name, port, state_of(node->peer),
-	    is_left_alone(table->control) ? "left alone" : pair_outcome_word(outcome));
+	    joined_word(table->control, node, outcome));
 	if (node->peer->pod)
 		add(table->reply, "    pod %s\n", node->peer->pod);
 	if (!node->port)

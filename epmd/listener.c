@@ -20,6 +20,10 @@
 /* How long accepting rests when there is no descriptor and none can be freed. */
 #define STARVED_REST_MS 100
 
+/* As many as the kernel bears (net.core.somaxconn cuts it down).  SOMAXCONN is a constant of the C library,
+ * 128 with musl, and a client of a full queue waits a second before it asks again. */
+#define BACKLOG 65535
+
 #define SEPARATORS ", \t\n"
 
 /* --- opening -------------------------------------------------------------------- */
@@ -39,7 +43,7 @@ static int listen_on(const struct sockaddr_any *address)
 		goto failed;
 	if (bind(fd, (const struct sockaddr *)&address->storage, address->len) < 0)
 		goto failed;
-	if (listen(fd, SOMAXCONN) < 0)
+	if (listen(fd, BACKLOG) < 0)
 		goto failed;
 	return fd;
 failed:;

@@ -249,12 +249,17 @@ size_t epmd_names_head_encode(uint16_t epmd_port, uint8_t *buffer, size_t size)
 }
 
 /* Writes HEAD, NAME and the formatted TAIL of TAIL_LEN bytes. */
+static void put_text(struct wire_writer *out, const char *text)
+{
+	wire_put_bytes(out, text, strlen(text));
+}
+
 static size_t put_line(const char *head, struct wire_bytes name, const char *tail, int tail_len,
                        uint8_t *buffer, size_t size)
 {
 	struct wire_writer out = wire_writer_on(buffer, size);
 
-	wire_put_bytes(&out, head, strlen(head));
+	put_text(&out, head);
 	wire_put_bytes(&out, name.at, name.len);
 	wire_put_bytes(&out, tail, (size_t)tail_len);
 	return wire_written(&out);
@@ -262,10 +267,15 @@ static size_t put_line(const char *head, struct wire_bytes name, const char *tai
 
 size_t epmd_names_line_encode(struct wire_bytes name, uint16_t port, uint8_t *buffer, size_t size)
 {
-	char tail[32];
-	int n = snprintf(tail, sizeof(tail), " at port %u\n", (unsigned)port);
+	struct wire_writer out = wire_writer_on(buffer, size);
 
-	return put_line("name ", name, tail, n, buffer, size);
+	/* Without printf: an answer may have thousands of these. */
+	put_text(&out, "name ");
+	wire_put_bytes(&out, name.at, name.len);
+	put_text(&out, " at port ");
+	wire_put_decimal(&out, port);
+	put_text(&out, "\n");
+	return wire_written(&out);
 }
 
 size_t epmd_dump_active_encode(struct wire_bytes name, uint16_t port, int fd, uint8_t *buffer,

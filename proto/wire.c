@@ -103,6 +103,16 @@ void wire_put64(struct wire_writer *writer, uint64_t value)
 	wire_put_bytes(writer, b, sizeof(b));
 }
 
+void wire_put_decimal(struct wire_writer *writer, uint32_t value)
+{
+	char digits[10], *first = digits + sizeof(digits);
+
+	do
+		*--first = (char)('0' + value % 10);
+	while (value /= 10);
+	wire_put_bytes(writer, first, (size_t)(digits + sizeof(digits) - first));
+}
+
 size_t wire_written(const struct wire_writer *writer)
 {
 	return writer->full ? 0 : (size_t)(writer->at - writer->start);

@@ -45,6 +45,8 @@ void wire_put16(struct wire_writer *writer, uint16_t value);
 void wire_put32(struct wire_writer *writer, uint32_t value);
 void wire_put64(struct wire_writer *writer, uint64_t value);
 void wire_put_bytes(struct wire_writer *writer, const void *bytes, size_t len);
+/* In decimal digits, as text. */
+void wire_put_decimal(struct wire_writer *writer, uint32_t value);
 /* Bytes written, or 0 when something did not fit. */
 size_t wire_written(const struct wire_writer *writer);
 

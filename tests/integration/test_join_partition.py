@@ -7,10 +7,12 @@ import time
 import pytest
 
 from lab.member import await_mesh, nodedowns
+from lab.wait import until
 
 CUT = float(os.environ.get("KEPMD_CUT_SECONDS", "300"))
 NODEDOWNS_MAX = 4
 HEALED = 60
+NAMED = {"unreachable", "unstable", "no port"}
 
 
 @pytest.mark.skipif(CUT == 0, reason="KEPMD_CUT_SECONDS is 0: without minutes of a cut link")
@@ -25,8 +27,11 @@ def test_two_of_five_cut_from_each_other(member):
     downs = {one.name: nodedowns(one, begun) for one in others}
     print(f"\ncut for {CUT:.0f} s: nodedowns at the others: "
           f"{ {name: len(list_) for name, list_ in downs.items()} }")
+    # The state may be read in the half minute after a fall in which the pair is held, not judged.
+    for one, other in ((a, b), (b, a)):
+        until(lambda: one.peers()[other.name][0] in NAMED, 60,
+              f"{one.name} to show {other.name} as one of {NAMED}")
     said = a.log_text() + b.log_text()
-    shown = [a.peers()[b.name], b.peers()[a.name]]
     begun = time.monotonic()
     a.pod.find_again(b.pod)
     b.pod.find_again(a.pod)
@@ -38,4 +43,3 @@ def test_two_of_five_cut_from_each_other(member):
     print(f"whole again {time.monotonic() - begun:.1f} s after healing")
     assert max(len(list_) for list_ in downs.values()) <= NODEDOWNS_MAX
     assert any(f"not joined with {other.name}" in said for other in (a, b))
-    assert {state for state, _ in shown} <= {"unreachable", "unstable", "no port"}

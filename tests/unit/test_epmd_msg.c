@@ -201,6 +201,29 @@ static void port2_replies(void **state)
 	                 EPMD_UNKNOWN);
 }
 
+static void names_lines_have_every_port(void **state)
+{
+	static const struct {
+		uint16_t port;
+		const char *line;
+	} rows[] = {
+	    {0, "name a at port 0\n"},
+	    {7, "name a at port 7\n"},
+	    {10, "name a at port 10\n"},
+	    {UINT16_MAX, "name a at port 65535\n"},
+	};
+	uint8_t line[EPMD_LINE_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t len = strlen(rows[i].line);
+		assert_int_equal(epmd_names_line_encode(BYTES("a"), rows[i].port, line, sizeof(line)),
+		                 len);
+		assert_memory_equal(line, rows[i].line, len);
+		assert_int_equal(epmd_names_line_encode(BYTES("a"), rows[i].port, line, len - 1), 0);
+	}
+}
+
 static void names_replies(void **state)
 {
 	static const char reply[] = "\0\0\x11\x11"
@@ -263,6 +286,7 @@ int main(void)
 	    cmocka_unit_test(a_request_that_does_not_fit_is_not_encoded),
 	    cmocka_unit_test(alive2_replies),
 	    cmocka_unit_test(port2_replies),
+	    cmocka_unit_test(names_lines_have_every_port),
 	    cmocka_unit_test(names_replies),
 	    cmocka_unit_test(dump_lines),
 	};
