@@ -466,6 +466,27 @@ static int detach(struct daemon *daemon, struct listener_set *set, int *status)
 	return keeper_start(set, &daemon->keeper, status) == KEEPER_IS_SERVER ? 0 : -1;
 }
 
+/* Takes over SET. */
+static int run(struct daemon *daemon, struct listener_set *set)
+{
+	int status = 1;
+
+	if (read_settings(daemon) < 0) {
+		listener_close(set);
+		return 1;
+	}
+	drop_privileges(daemon);
+	if (daemon->options->daemon && detach(daemon, set, &status) < 0) {
+		cluster_clear(&daemon->cluster);
+		free_paths(daemon);
+		return status;
+	}
+	raise_descriptor_limit();
+	status = serve(daemon, set);
+	tear_down(daemon);
+	return status;
+}
+
 int daemon_run(const struct options *options)
 {
 	struct daemon daemon = {.options = options, .keeper = {.fd = -1}};
@@ -476,18 +497,7 @@ int daemon_run(const struct options *options)
 		daemonize_close_inherited();
 	if (open_port(options, &set, &status) != LISTENER_OPEN)
 		return status;
-	if (read_settings(&daemon) < 0) {
-		listener_close(&set);
-		return 1;
-	}
-	drop_privileges(&daemon);
-	if (options->daemon && detach(&daemon, &set, &status) < 0) {
-		cluster_clear(&daemon.cluster);
-		free_paths(&daemon);
-		return status;
-	}
-	raise_descriptor_limit();
-	status = serve(&daemon, &set);
-	tear_down(&daemon);
+	status = run(&daemon, &set);
+	privilege_end();
 	return status;
 }

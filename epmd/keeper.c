@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -42,7 +41,6 @@ struct keeping {
 	unsigned crashes;
 	bool rested; /* RESTING is over */
 	bool hung;   /* we have killed it */
-	int dumpable; /* what it was before */
 	int status;
 };
 
@@ -116,8 +114,6 @@ static void become_server(struct keeping *k, int own_end)
 	close(k->fd);
 	k->keeper->fd = own_end;
 	proctitle_restore();
-	if (k->dumpable == 1)
-		prctl(PR_SET_DUMPABLE, 1);
 	sigprocmask(SIG_SETMASK, &k->mask, NULL);
 }
 
@@ -185,8 +181,8 @@ static void plan_next(struct keeping *k)
 
 static void on_end(struct keeping *k, int wait_status)
 {
-	bool crash = keeper_judge(wait_status, k->keeper->last_end,
-	                          sizeof(k->keeper->last_end)) < 0;
+	bool crash =
+	    keeper_judge(wait_status, k->keeper->last_end, sizeof(k->keeper->last_end)) < 0;
 
 	k->server = 0;
 	hear_no_more(k);
@@ -355,7 +351,6 @@ enum keeper_role keeper_start(struct listener_set *set, struct keeper *keeper, i
 {
 	struct keeping k = {.set = set, .keeper = keeper, .fd = -1, .signal_fd = -1};
 
-	k.dumpable = prctl(PR_GET_DUMPABLE);
 	*keeper = (struct keeper){.fd = -1, .pid = getpid()};
 	sigemptyset(&k.signals);
 	sigaddset(&k.signals, SIGCHLD);
@@ -372,7 +367,5 @@ enum keeper_role keeper_start(struct listener_set *set, struct keeper *keeper, i
 		return go_without(&k, "fork");
 	}
 	proctitle_set(KEEPER_NAME);
-	/* Else killall and pidof of busybox find it by its file's name. */
-	prctl(PR_SET_DUMPABLE, 0);
 	return keep(&k, status);
 }

@@ -73,8 +73,9 @@ void privilege_capabilities_text(unsigned long long held, char *text, size_t siz
 	for (; held; held &= held - 1)
 		others++;
 	if (others && len < size)
-		len += (size_t)snprintf(text + len, size - len, "%s%u %scapabilities",
-		                        len ? ", " : "", others, len ? "other " : "");
+		len += (size_t)snprintf(text + len, size - len, "%s%u %s%s", len ? ", " : "",
+		                        others, len ? "other " : "",
+		                        others == 1 ? "capability" : "capabilities");
 	if (!len)
 		snprintf(text, size, "no capabilities");
 }
@@ -111,7 +112,7 @@ int privilege_drop(const struct privilege_needs *needs)
 	struct words held[2];
 	int result = 0;
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
 		result = -1;
 	if (get_held(held) < 0)
 		return -1;
@@ -123,6 +124,13 @@ int privilege_drop(const struct privilege_needs *needs)
 	/* Before Linux 4.3 there are none of these. */
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	return keep_only(kept) < 0 ? -1 : result;
+}
+
+void privilege_end(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	prctl(PR_SET_DUMPABLE, 1);
+#endif
 }
 
 void privilege_describe(char *text, size_t size)

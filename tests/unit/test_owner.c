@@ -344,7 +344,7 @@ static void become_shell(const int talk[2], const char *padding)
 	dup2(talk[1], STDIN_FILENO);
 	dup2(talk[1], STDOUT_FILENO);
 	execlp("sh", "sh", "-c", "echo; read -r end", "sh", "-setcookie", "a b", "-name", padding,
-	       padding, padding, padding, NULL);
+	       padding, padding, padding, padding, NULL);
 	_exit(127);
 }
 
@@ -382,10 +382,10 @@ static void the_command_line_of_another_program(void **state)
 	(void)state;
 	start_other(&other, "");
 	assert_true(owner_args_read(&other.owner, &args));
-	assert_int_equal(args.n, 11);
+	assert_int_equal(args.n, 12);
 	assert_string_equal(args.at[4], "-setcookie");
 	assert_string_equal(args.at[5], "a b");
-	assert_string_equal(args.at[10], "");
+	assert_string_equal(args.at[11], "");
 	owner_args_clear(&args);
 	end_other(&other);
 }
