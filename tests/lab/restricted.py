@@ -74,8 +74,7 @@ class Container:
             "process": {
                 "user": {"uid": USER, "gid": USER}, "args": [str(word) for word in args], "cwd": "/",
                 "env": [f"{key}={value}" for key, value in env.items()], "noNewPrivileges": True,
-                "capabilities": {kind: [] for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")},
-                "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 65536}]},
+                "capabilities": {kind: [] for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")}},
             "root": {"path": "rootfs", "readonly": True},
             "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"},
                        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
@@ -97,6 +96,18 @@ class Container:
                        capture_output=True, timeout=30)
 
 
+class Running(subprocess.Popen):
+    """runc in the foreground; what is killed is the container, and runc ends with it."""
+
+    def __init__(self, container, **kwargs):
+        super().__init__(container.command(), **kwargs)
+        self.container = container
+
+    def kill(self):
+        self.container.close()
+        super().kill()
+
+
 class RestrictedPod:
     """A pod of `lab.pods` for lab.beam.Beam: what it starts is PID 1 of a container."""
 
@@ -116,7 +127,7 @@ class RestrictedPod:
         container = Container(folder, os.path.basename(folder), args, env, {**self.files, home: home},
                               self.pod.path())
         self.containers.append(container)
-        return subprocess.Popen(container.command(), env=clean_env(), **kwargs)
+        return Running(container, env=clean_env(), **kwargs)
 
     def close(self):
         for container in self.containers:
