@@ -11,6 +11,7 @@
 
 #include "kept.h"
 #include "log.h"
+#include "service.h"
 
 #define LET_GO_MS 1000
 
@@ -40,9 +41,14 @@ static void say(const struct kept *kept, char byte)
 
 static void on_ping(evutil_socket_t fd, short what, void *arg)
 {
+	const struct kept *kept = arg;
+
 	(void)fd;
 	(void)what;
-	say(arg, KEEPER_PING);
+	if (kept->keeper->fd >= 0)
+		say(kept, KEEPER_PING);
+	else
+		(void)service_notify("WATCHDOG=1");
 }
 
 /* A keeper says nothing, so what can be read is its end. */
@@ -60,20 +66,30 @@ static void on_gone(evutil_socket_t fd, short what, void *arg)
 	part(kept);
 }
 
+static int ping_every(struct kept *kept, struct event_base *base, unsigned ms)
+{
+	const struct timeval every = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	kept->ping = event_new(base, -1, EV_PERSIST, on_ping, kept);
+	return kept->ping ? event_add(kept->ping, &every) : -1;
+}
+
+static int watch_keeper(struct kept *kept, struct event_base *base)
+{
+	kept->gone = event_new(base, kept->keeper->fd, EV_READ | EV_PERSIST, on_gone, kept);
+	return kept->gone ? event_add(kept->gone, NULL) : -1;
+}
+
 struct kept *kept_new(struct event_base *base, struct keeper *keeper)
 {
-	const struct timeval every = {.tv_sec = KEEPER_PING_S};
+	unsigned ms = keeper->fd >= 0 ? KEEPER_PING_S * 1000 : service_watchdog_ms();
 	struct kept *kept = calloc(1, sizeof(*kept));
 
 	if (!kept)
 		return NULL;
 	kept->keeper = keeper;
-	if (keeper->fd < 0)
-		return kept;
-	kept->ping = event_new(base, -1, EV_PERSIST, on_ping, kept);
-	kept->gone = event_new(base, keeper->fd, EV_READ | EV_PERSIST, on_gone, kept);
-	if (kept->ping && kept->gone && event_add(kept->ping, &every) == 0 &&
-	    event_add(kept->gone, NULL) == 0)
+	if ((ms == 0 || ping_every(kept, base, ms) == 0) &&
+	    (keeper->fd < 0 || watch_keeper(kept, base) == 0))
 		return kept;
 	kept_free(kept);
 	return NULL;

@@ -3,15 +3,14 @@
 #define KEPMD_EPMD_KEPT_H
 
 /* The server's side of its keeper (keeper.h): tells it that the loop turns, and notices
- * when it is gone. */
+ * when it is gone.  Without one it tells systemd, if that wants to know (WatchdogSec=). */
 
 #include "keeper.h"
 
 struct event_base;
 struct kept;
 
-/* KEEPER is borrowed; its FD is taken over, and -1 once the keeper is gone.  Without a
- * keeper there is nothing to do.  NULL when memory is out. */
+/* KEEPER is borrowed; its FD is taken over, and -1 once the keeper is gone.  NULL when memory is out. */
 struct kept *kept_new(struct event_base *base, struct keeper *keeper);
 void kept_free(struct kept *kept);
 

@@ -117,6 +117,9 @@ int privilege_drop(const struct privilege_needs *needs)
 	if (get_held(held) < 0)
 		return -1;
 	unsigned long long kept = privilege_kept(permitted(held), geteuid() == 0, needs);
+	/* Who has nothing to give up may be forbidden to try (a filter of system calls). */
+	if (!permitted(held))
+		return result;
 	/* Nothing is executed, and could gain nothing; yet who looks should find none. */
 	for (int i = 0; i < CAPABILITIES && permitted(held) & bit(CAP_SETPCAP); i++)
 		if (!(kept & bit(i)))
