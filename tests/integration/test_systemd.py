@@ -10,6 +10,7 @@ import threading
 import pytest
 from lab import systemd, wire
 from lab.epmd import read_all
+from lab.sidecar import ACCOUNT
 from lab.wait import until
 
 UNITS = pathlib.Path(__file__).resolve().parents[2] / "epmd/systemd"
@@ -153,3 +154,14 @@ def test_one_that_hangs_is_replaced(boot):
     booted.systemctl("kill", f"--signal={signal.SIGSTOP:d}", "epmd.service")
     until(lambda: booted.main_pid() not in (0, before), SLOW, "another")
     assert names(booted) == PORT.to_bytes(4, "big")
+
+
+def test_it_discovers_inside_the_sandbox(boot, sample_api, tmp_path):
+    account = tmp_path / "account"
+    sample_api.service_account_dir(str(account))
+    sample_api.add_pod("sample", "10.9.0.1")
+    settings = {"ERL_EPMD_DISCOVERY": "kubernetes", "ERL_EPMD_SELECTOR": "app=sample", "ERL_EPMD_DIST": 9100,
+                "ERL_EPMD_BASENAME": "sample", **sample_api.env()}
+    booted = boot(f"BindReadOnlyPaths={account}:{ACCOUNT}\n"
+                  + "".join(f"Environment={name}={value}\n" for name, value in settings.items()))
+    until(lambda: b"name sample@10.9.0.1 at port 9100" in names(booted), SLOW, "the peer")
