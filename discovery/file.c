@@ -67,6 +67,8 @@ struct source {
 	bool trusted;     /* as long as SEEN stays, so does what is in the file */
 	char trouble[TROUBLE_SIZE];
 	bool said;       /* how many peers there are */
+	bool complete;   /* a file was put into the set as a whole once */
+	struct source_stats stats;
 	bool said_empty; /* that there are none */
 };
 
@@ -184,6 +186,7 @@ static void put_some(struct source *source)
 		event_add(source->put, &next_turn);
 	} else {
 		peerset_replace_end(source->peers, SCOPE, now);
+		source->complete = true;
 		end_put(source);
 	}
 	settle(source);
@@ -199,6 +202,7 @@ static void on_put(evutil_socket_t fd, short what, void *arg)
 /* Takes over what is FOUND.  If the last file is still being put, this one is instead. */
 static void begin_put(struct source *source, const struct file_peers *found)
 {
+	source->stats.heard_ms = clock_now_ms();
 	event_del(source->put);
 	end_put(source);
 	source->found = *found;
@@ -293,6 +297,11 @@ static bool read_peers(struct source *source, int fd, struct file_peers *found, 
 	return good;
 }
 
+static void count(struct source *source, enum source_outcome outcome)
+{
+	source->stats.ended[SOURCE_LIST][outcome]++;
+}
+
 static void read_file(struct source *source)
 {
 	char trouble[TROUBLE_SIZE] = "";
@@ -301,7 +310,9 @@ static void read_file(struct source *source)
 	say(source, REPORT_DEBUG, "is being read");
 	source->trusted = false;
 	int fd = open_file(source, trouble);
-	if (fd >= 0 && read_peers(source, fd, &found, trouble))
+	bool good = fd >= 0 && read_peers(source, fd, &found, trouble);
+	count(source, good ? SOURCE_OK : fd < 0 ? SOURCE_UNREACHABLE : SOURCE_UNREADABLE);
+	if (good)
 		begin_put(source, &found);
 	else
 		say_trouble(source, trouble);
@@ -449,5 +460,41 @@ static struct source *start(struct event_base *base, const struct source_setting
 	return source;
 }
 
-const struct source_ops file_source = {
-    .name = "file", .check = check, .start = start, .stop = stop};
+/* --- how it does ----------------------------------------------------------------------------------- */
+
+static const struct source_stats *stats(const struct source *source)
+{
+	return &source->stats;
+}
+
+static bool pending(const struct source *source, char *reason, size_t reason_size)
+{
+	if (source->complete)
+		return false;
+	snprintf(reason, reason_size, "%s %s", source->path,
+	         source->trouble[0] ? source->trouble : "is not read yet");
+	return true;
+}
+
+static void each_state(const struct source *source, source_state_fn *fn, void *arg)
+{
+	const struct source_state state = {
+	    .place = source->path,
+	    .fault = source->trouble[0] ? SOURCE_TROUBLE : SOURCE_FINE,
+	    .problem = source->trouble,
+	    .message = "",
+	    .listed = source->complete,
+	    .has_objects = true,
+	    .n_endpoints = peerset_count(source->peers),
+	};
+
+	fn(arg, &state);
+}
+
+const struct source_ops file_source = {.name = "file",
+                                       .check = check,
+                                       .start = start,
+                                       .stop = stop,
+                                       .stats = stats,
+                                       .pending = pending,
+                                       .each_state = each_state};

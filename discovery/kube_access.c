@@ -18,6 +18,7 @@
 
 #define SERVICE_ACCOUNT_DIR "/var/run/secrets/kubernetes.io/serviceaccount"
 #define KUBECONFIG_MAX (4u << 20)
+#define KUBECONFIGS_MAX 32 /* in $KUBECONFIG */
 #define CREDENTIAL_MAX (1u << 20)
 #define FILE_ROOM (16 << 10) /* memory to read a small file with */
 
@@ -375,18 +376,26 @@ static int take_path(const char *folder, const char *from, char **to)
 	return 0;
 }
 
-static int take_config(struct kube_access *access, struct kubeconfig *config, const char *path,
-                       char *problem, size_t size)
+static char *folder_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+
+	return slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+}
+
+/* PATHS are those of the texts that CONFIG was made of. */
+static int take_config(struct kube_access *access, struct kubeconfig *config, char **paths,
+                       char *problem, size_t size)
+{
+	char *folder = folder_of(paths[config->cluster_from]);
+	char *user_folder = folder_of(paths[config->user_from]);
 	int result = -1;
 
 	snprintf(problem, size, "memory is out");
-	if (!folder || take_path(folder, config->ca_file, &access->ca_file) != 0 ||
-	    take_path(folder, config->cert_file, &access->cert_file) != 0 ||
-	    take_path(folder, config->key_file, &access->key_file) != 0 ||
-	    take_path(folder, config->token_file, &access->token_file) != 0 ||
+	if (!folder || !user_folder || take_path(folder, config->ca_file, &access->ca_file) != 0 ||
+	    take_path(user_folder, config->cert_file, &access->cert_file) != 0 ||
+	    take_path(user_folder, config->key_file, &access->key_file) != 0 ||
+	    take_path(user_folder, config->token_file, &access->token_file) != 0 ||
 	    take_server(access, config->server, problem, size) != 0)
 		goto out;
 	access->namespace_ = config->namespace_ ? take(&config->namespace_) : strdup("default");
@@ -411,51 +420,124 @@ static int take_config(struct kube_access *access, struct kubeconfig *config, co
 	result = 0;
 out:
 	free(folder);
+	free(user_folder);
 	return result;
 }
 
-static struct kube_access *open_kubeconfig(const char *path, char *error, size_t error_size)
+/* Kubeconfigs that count as one. */
+struct files {
+	char *paths[KUBECONFIGS_MAX];
+	char *contents[KUBECONFIGS_MAX]; /* what TEXTS point to */
+	struct kubeconfig_text texts[KUBECONFIGS_MAX];
+	size_t n;
+};
+
+static void files_clear(struct files *files)
+{
+	for (size_t i = 0; i < files->n; i++) {
+		if (files->contents[i])
+			explicit_bzero(files->contents[i], files->texts[i].len);
+		free(files->contents[i]);
+		free(files->paths[i]);
+	}
+	files->n = 0;
+}
+
+/* Takes PATH over, which may be NULL. */
+static int files_read(struct files *files, char *path, char *error, size_t error_size)
+{
+	size_t i = files->n, len = 0;
+
+	if (!path) {
+		snprintf(error, error_size, "memory is out");
+		return -1;
+	}
+	files->paths[i] = path;
+	files->contents[i] = read_file(path, KUBECONFIG_MAX, NULL, &len);
+	files->texts[i] = (struct kubeconfig_text){files->contents[i], len};
+	files->n++;
+	if (files->contents[i])
+		return 0;
+	snprintf(error, error_size, "the kubeconfig %s cannot be read: %s", path, strerror(errno));
+	return -1;
+}
+
+/* ORIGIN is what they are called together. */
+static struct kube_access *open_files(struct files *files, const char *origin, char *error,
+                                      size_t error_size)
 {
 	struct kubeconfig config = {0};
-	struct kube_access *access;
-	char problem[300];
-	size_t len;
-	char *text = read_file(path, KUBECONFIG_MAX, NULL, &len);
-	int result;
+	struct kube_access *access = access_new(origin);
+	char problem[300] = "memory is out";
+	size_t at = files->n;
+	int result = -1;
 
-	if (!text) {
-		snprintf(error, error_size, "the kubeconfig %s cannot be read: %s", path,
-		         strerror(errno));
-		return NULL;
-	}
-	access = access_new(path);
-	result = kubeconfig_parse(text, len, &config, problem, sizeof problem);
+	if (access)
+		result = kubeconfig_merge(files->texts, files->n, &config, &at, problem,
+		                          sizeof problem);
 	if (result == 0)
-		result = access ? take_config(access, &config, path, problem, sizeof problem) : -1;
-	explicit_bzero(text, len);
-	free(text);
+		result = take_config(access, &config, files->paths, problem, sizeof problem);
 	kubeconfig_clear(&config);
 	if (result == 0)
 		return access;
-	snprintf(error, error_size, "the kubeconfig %s cannot be used: %s", path,
-	         access ? problem : "memory is out");
+	if (at < files->n)
+		origin = files->paths[at];
+	snprintf(error, error_size, "the kubeconfig %s cannot be used: %s", origin, problem);
 	kube_access_free(access);
 	return NULL;
 }
 
-/* The first file of the colon-separated LIST that exists, as a string to free(3). */
-static char *first_existing(const char *list)
+static struct kube_access *open_kubeconfig(const char *path, char *error, size_t error_size)
 {
-	while (*list) {
-		size_t len = strcspn(list, ":");
-		char *path = strndup(list, len);
+	struct files files = {.n = 0};
+	struct kube_access *access = NULL;
 
-		if (path && len > 0 && access(path, F_OK) == 0)
-			return path;
-		free(path);
-		list += len + (list[len] == ':');
+	if (files_read(&files, strdup(path), error, error_size) == 0)
+		access = open_files(&files, path, error, error_size);
+	files_clear(&files);
+	return access;
+}
+
+/* Reads the files of the colon-separated LIST that exist. */
+static int read_listed(struct files *files, const char *list, char *error, size_t error_size)
+{
+	for (size_t len; *list; list += len + (list[len] == ':')) {
+		len = strcspn(list, ":");
+		char *path = len > 0 ? strndup(list, len) : NULL;
+
+		if (len == 0 || (path && access(path, F_OK) != 0)) {
+			free(path);
+			continue;
+		}
+		if (files->n == KUBECONFIGS_MAX) {
+			free(path);
+			snprintf(error, error_size,
+			         "KUBECONFIG names more than %d files: name fewer, or set "
+			         "ERL_EPMD_KUBECONFIG",
+			         KUBECONFIGS_MAX);
+			return -1;
+		}
+		if (files_read(files, path, error, error_size) != 0)
+			return -1;
 	}
-	return NULL;
+	return 0;
+}
+
+static struct kube_access *open_listed(const char *list, char *error, size_t error_size)
+{
+	struct files files = {.n = 0};
+	struct kube_access *access = NULL;
+
+	if (read_listed(&files, list, error, error_size) == 0) {
+		if (files.n == 0)
+			snprintf(error, error_size, "KUBECONFIG=%s names no file that exists",
+			         list);
+		else
+			access = open_files(&files, files.n == 1 ? files.paths[0] : list, error,
+			                    error_size);
+	}
+	files_clear(&files);
+	return access;
 }
 
 static const char *environment(const char *name)
@@ -463,20 +545,6 @@ static const char *environment(const char *name)
 	const char *value = getenv(name);
 
 	return value && *value ? value : NULL;
-}
-
-static struct kube_access *open_listed(const char *list, char *error, size_t error_size)
-{
-	char *path = first_existing(list);
-	struct kube_access *access;
-
-	if (!path) {
-		snprintf(error, error_size, "KUBECONFIG=%s names no file that exists", list);
-		return NULL;
-	}
-	access = open_kubeconfig(path, error, error_size);
-	free(path);
-	return access;
 }
 
 struct kube_access *kube_access_open(const char *kubeconfig, const char *service_account_dir,

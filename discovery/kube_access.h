@@ -4,7 +4,8 @@
 
 /* Where the API server is and how to prove to it who we are: from a kubeconfig
  * named by setting, else the pod's service account, else $KUBECONFIG (a
- * colon-separated list: the first file that exists).  The service account is it
+ * colon-separated list: the files that exist, merged as
+ * kubectl does).  The service account is it
  * where KUBERNETES_SERVICE_HOST is set; only where no token folder is mounted
  * does $KUBECONFIG go before it.  Reads files, opens no connection.
  * Rules: Kubernetes, "Accessing the Kubernetes API from a Pod"; tokens are
@@ -15,7 +16,7 @@
 
 /* Strings are owned by the struct and valid until the next _refresh or _free. */
 struct kube_access {
-	char *origin;    /* "service account" or the kubeconfig's path, for log lines */
+	char *origin;    /* "service account" or the kubeconfigs' path or list, for log lines */
 	bool in_cluster; /* by service account */
 	char *host;      /* name or address, without brackets */
 	unsigned port;

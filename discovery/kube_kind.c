@@ -15,14 +15,20 @@ void kube_kind_begin(struct kube_kind_choice *choice)
 
 bool kube_kind_refused(struct kube_kind_choice *choice, int status)
 {
-	if ((status != 404 && status != 403) || choice->kind == choice->lowest)
+	if (choice->kind == choice->lowest)
 		return false;
-	choice->kind = choice->kind == KUBE_SLICES_V1 ? KUBE_SLICES_V1BETA1 : KUBE_ENDPOINTS;
+	if (status == 403 && choice->lowest == KUBE_ENDPOINTS)
+		choice->kind = KUBE_ENDPOINTS;
+	else if (status == 404)
+		choice->kind =
+		    choice->kind == KUBE_SLICES_V1 ? KUBE_SLICES_V1BETA1 : KUBE_ENDPOINTS;
+	else
+		return false;
 	return true;
 }
 
 void kube_kind_listed(struct kube_kind_choice *choice)
 {
 	if (choice->kind != KUBE_ENDPOINTS)
-		choice->lowest = choice->kind;
+		choice->lowest = KUBE_SLICES_V1BETA1;
 }

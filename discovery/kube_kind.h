@@ -5,9 +5,10 @@
 /* Which kind of object is read: the first of EndpointSlices v1, v1beta1 and Endpoints that the
  * server serves and permits.  Pure.
  *
- * - 404 means that it serves no such version; an API that is not served may answer
- *   403 as well, and one that is served says so where slices are forbidden;
- * - once a LIST of slices has worked, neither leads below what has worked: a server
+ * - 404 means that it serves no such version: the next is asked for;
+ * - 403 means that slices are forbidden, in every version, since rights are given for a group: at
+ *   once to Endpoints (an API that is not served may answer 403 as well, to those without rights);
+ * - once a LIST of slices has worked, neither leads from them to Endpoints: a server
  *   that starts, or a Role that loses a verb, must look like trouble, not like
  *   another cluster;
  * - a choice is for one whole LIST only, so that an API that comes, or a right

@@ -15,13 +15,24 @@
 #define ERRORS_SAID 2u
 #define ERRORS_KNOWN 3u
 
+void kube_report_services(const struct kube_report *report, char *text, size_t size)
+{
+	if (report->selector)
+		snprintf(text, size, "selector %s", report->selector);
+	else if (report->service)
+		snprintf(text, size, "%s %s",
+		         strchr(report->service, ',') ? "Services" : "Service", report->service);
+	else
+		snprintf(text, size, "the Services of this host");
+}
+
 static void tell(const struct kube_report *report, enum report_level level, const char *text)
 {
-	char line[KUBE_REPORT_SIZE * 2];
+	char services[KUBE_REPORT_SIZE], line[KUBE_REPORT_SIZE * 3];
 
-	snprintf(line, sizeof(line), "kubernetes: namespace %s, %s %s: %s", report->namespace_,
-	         report->selector ? "selector" : "Service",
-	         report->selector ? report->selector : report->service, text);
+	kube_report_services(report, services, sizeof(services));
+	snprintf(line, sizeof(line), "kubernetes: namespace %s, %s: %s", report->namespace_,
+	         services, text);
 	report->events->report(report->events->arg, level, line);
 }
 
@@ -38,8 +49,9 @@ void kube_report_say(const struct kube_report *report, enum report_level level, 
 }
 
 /* Says a problem when it is new, not at each retry. */
-__attribute__((format(printf, 3, 4))) static void
-problem(struct kube_report *report, enum reflector_op op, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void
+problem(struct kube_report *report, enum reflector_op op, enum source_fault fault,
+        const char *format, ...)
 {
 	char text[KUBE_REPORT_SIZE];
 	va_list args;
@@ -50,6 +62,7 @@ problem(struct kube_report *report, enum reflector_op op, const char *format, ..
 	bool known = strcmp(text, report->problem) == 0;
 	memcpy(report->problem, text, sizeof(text));
 	report->problem_op = op;
+	report->fault = fault;
 	kube_report_say(report, known ? REPORT_DEBUG : REPORT_ERROR,
 	                "%.*s (peers that are known stay; trying again)",
 	                KUBE_REPORT_SIZE - TAIL_ROOM, text);
@@ -66,20 +79,22 @@ void kube_report_http(struct kube_report *report, enum reflector_op op, enum kub
 	const struct kube_access *access = report->access;
 	const char *message = status->message ? status->message : "it does not say why";
 
+	report->problem_kind = kind;
+	snprintf(report->message, sizeof(report->message), "%s", message);
 	if (http_status == 401)
-		problem(report, op,
+		problem(report, op, SOURCE_UNAUTHORIZED,
 		        "401: the API server at %s:%u does not accept the token of the %s: is the "
 		        "service account deleted, or the token one of another cluster?",
 		        access->host, access->port, access->origin);
 	else if (http_status == 403)
 		problem(
-		    report, op,
+		    report, op, SOURCE_FORBIDDEN,
 		    "403 for \"%s\" on %s: %s: a Role in that namespace must allow list and "
 		    "watch on endpointslices.discovery.k8s.io, and a RoleBinding give it to this "
 		    "pod's service account",
 		    verb(op), kube_kind_resource(kind), message);
 	else
-		problem(report, op, "the API server at %s:%u answers %d to \"%s\" on %s: %s",
+		problem(report, op, SOURCE_TROUBLE, "the API server at %s:%u answers %d to \"%s\" on %s: %s",
 		        access->host, access->port, http_status, verb(op), kube_kind_resource(kind),
 		        message);
 }
@@ -92,7 +107,7 @@ static void in_stream(struct kube_report *report, enum reflector_op op, int stat
 	if (report->errors_in_row < ERRORS_KNOWN)
 		report->errors_in_row++;
 	if (report->errors_in_row == ERRORS_SAID)
-		problem(report, op, "the API server at %s:%u ends each watch with %d: %s",
+		problem(report, op, SOURCE_TROUBLE, "the API server at %s:%u ends each watch with %d: %s",
 		        report->access->host, report->access->port, status, detail);
 	else
 		kube_report_say(report, REPORT_DEBUG, "the watch ended with %d: %s", status,
@@ -100,21 +115,21 @@ static void in_stream(struct kube_report *report, enum reflector_op op, int stat
 }
 
 void kube_report_end(struct kube_report *report, enum reflector_op op,
-                     const struct reflector_end *end, const char *detail)
+                     const struct reflector_end *end, enum source_fault fault, const char *detail)
 {
 	switch (end->why) {
 	case REFLECTOR_GARBAGE:
-		problem(report, op,
+		problem(report, op, SOURCE_TROUBLE,
 		        "what %s:%u answers cannot be read: %s: is that the Kubernetes API server?",
 		        report->access->host, report->access->port, detail);
 		break;
 	case REFLECTOR_REFUSED:
-		problem(report, op, "%s", detail);
+		problem(report, op, fault, "%s", detail);
 		break;
 	case REFLECTOR_CUT:
 		/* A WATCH that is cut is simply asked for again. */
 		if (op == REFLECTOR_LIST)
-			problem(report, op, "%s", detail);
+			problem(report, op, SOURCE_NO_ANSWER, "%s", detail);
 		else
 			kube_report_say(report, REPORT_DEBUG, "the watch was cut: %s", detail);
 		break;
@@ -135,6 +150,7 @@ void kube_report_fine(struct kube_report *report, enum reflector_op op)
 	if (!report->problem[0] || (op == REFLECTOR_LIST && report->problem_op == REFLECTOR_WATCH))
 		return;
 	report->problem[0] = '\0';
+	report->fault = SOURCE_FINE;
 	tell(report, REPORT_INFO, "the API answers again");
 }
 
@@ -158,6 +174,20 @@ void kube_report_listed(struct kube_report *report, enum kube_kind kind, size_t 
 		                "no %s there: it is the Service, not the pods, that must have that "
 		                "%s",
 		                kube_kind_resource(kind), report->selector ? "label" : "name");
+}
+
+void kube_report_found(struct kube_report *report, const char *found, size_t n_endpoints)
+{
+	if (found) {
+		kube_report_say(report, REPORT_INFO, "found by this host's address: %s", found);
+		return;
+	}
+	kube_report_say(report, report->said_not_found ? REPORT_DEBUG : REPORT_WARNING,
+	                "none yet: no Service has this host's address among its endpoints (%zu in "
+	                "all): looking again; a Service must select this pod, or set "
+	                "ERL_EPMD_SELECTOR or ERL_EPMD_SERVICE",
+	                n_endpoints);
+	report->said_not_found = true;
 }
 
 void kube_report_truncated(struct kube_report *report, const char *key)

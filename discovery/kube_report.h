@@ -21,17 +21,24 @@ struct kube_report {
 	const struct kube_access *access;
 	const char *namespace_;
 	const char *selector; /* or NULL, then: */
-	const char *service;
+	const char *service;  /* or NULL: those of this host, which are not known yet */
 
 	/* what was said last */
 	char problem[KUBE_REPORT_SIZE]; /* "" when all is well */
 	enum reflector_op problem_op;
+	enum source_fault fault;       /* SOURCE_FINE when PROBLEM is "" */
+	enum kube_kind problem_kind;   /* of SOURCE_FORBIDDEN */
+	char message[KUBE_REPORT_SIZE]; /* the server's own words, of SOURCE_FORBIDDEN, or "" */
 	unsigned errors_in_row; /* in WATCHes that brought nothing else */
 	bool said_synced;
 	bool said_empty;
+	bool said_not_found;
 	bool said_truncated;
 	bool said_warning;
 };
+
+/* Writes what is looked at: "selector app=sample", "Service a", "Services a,b". */
+void kube_report_services(const struct kube_report *report, char *text, size_t size);
 
 /* One line, whatever was said before. */
 void kube_report_say(const struct kube_report *report, enum report_level level, const char *format,
@@ -41,9 +48,10 @@ void kube_report_say(const struct kube_report *report, enum report_level level, 
 void kube_report_http(struct kube_report *report, enum reflector_op op, enum kube_kind kind,
                       int http_status, const struct kube_status *status);
 
-/* The request OP ended for WHY; DETAIL is a phrase. */
+/* The request OP ended for WHY; DETAIL is a phrase.  FAULT: which, where no connection was to be
+ * had (REFLECTOR_REFUSED). */
 void kube_report_end(struct kube_report *report, enum reflector_op op,
-                     const struct reflector_end *end, const char *detail);
+                     const struct reflector_end *end, enum source_fault fault, const char *detail);
 
 /* The request OP is answered as it should be: the LIST is whole, the WATCH has brought an event or
  * a bookmark (before that, its status says little). */
@@ -52,6 +60,10 @@ void kube_report_fine(struct kube_report *report, enum reflector_op op);
 /* A LIST has come whole: N_OBJECTS of KIND with N_ENDPOINTS in all. */
 void kube_report_listed(struct kube_report *report, enum kube_kind kind, size_t n_objects,
                         size_t n_endpoints);
+
+/* A LIST in search of this host's Services has come whole, with N_ENDPOINTS in all: FOUND are its
+ * Services ("a,b"), or NULL: there are none yet. */
+void kube_report_found(struct kube_report *report, const char *found, size_t n_endpoints);
 
 /* The Endpoints object KEY is cut off at its limit. */
 void kube_report_truncated(struct kube_report *report, const char *key);

@@ -21,6 +21,8 @@
 #define LIST_TIMEOUT_S 60
 /* A WATCH that outlives its timeoutSeconds by so much is dead. */
 #define WATCH_GRACE_S 10
+/* A WATCH begins to be answered before anything happens, but may stand in a queue first. */
+#define WATCH_ANSWER_S 60
 /* Bookmarks come about once a minute; silence for so long after one is death. */
 #define SILENCE_S 150
 /* Many pods start at once. */
@@ -32,17 +34,29 @@
 
 #define ERROR_BODY_MAX 16384
 #define DETAIL_SIZE 256
+#define PLACE_SIZE 512
+
+/* Between two looks for this host's Services. */
+#define LOOK_AGAIN_MIN_MS 1000u
+#define LOOK_AGAIN_MAX_MS 60000u
 
 struct kube_watch {
 	struct kube_shared *shared;
 	unsigned scope;
 	char *namespace_;
 	char *selector;
-	char *service;
+	char *service;       /* or several, found: "a,b" */
+	struct kube_own own; /* found so far, with neither */
+	bool searched;       /* one look was whole */
+	uint64_t look_again_ms;
+	uint64_t pause_ms; /* before the next request */
 	struct kube_kind_choice choice;
 	bool going_on;       /* the next LIST goes on with the choice made, or repeats it */
 	enum kube_kind kept; /* the kind that the reflector knows a version of */
 	bool retried_401;
+	bool listed;  /* a LIST was whole once */
+	bool has_objects; /* in the last LIST or since */
+	bool watched; /* a WATCH was sent once */
 	struct kube_report report;
 	struct reflector *reflector;
 	struct event *timer;
@@ -58,6 +72,7 @@ struct kube_watch {
 	size_t body_len;
 	bool ended; /* END says why: decided while the answer was being read */
 	struct reflector_end end;
+	enum source_fault fault; /* with REFLECTOR_REFUSED */
 	char detail[DETAIL_SIZE]; /* what was wrong with what came */
 
 	unsigned n_pages; /* of the LIST under way */
@@ -66,6 +81,52 @@ struct kube_watch {
 };
 
 static void schedule(struct kube_watch *watch, uint64_t extra_ms);
+
+/* --- what is counted ------------------------------------------------------------------------ */
+
+static void count(struct kube_watch *watch, enum source_outcome outcome)
+{
+	bool list = watch->op == REFLECTOR_LIST;
+
+	watch->shared->stats.ended[list ? SOURCE_LIST : SOURCE_WATCH][outcome]++;
+}
+
+static enum source_outcome outcome_of_status(int status)
+{
+	if (status == 401 || status == 403)
+		return SOURCE_DENIED;
+	return status == 410 ? SOURCE_EXPIRED : SOURCE_ERROR;
+}
+
+static enum source_outcome outcome_of_end(const struct reflector_end *end)
+{
+	static const enum source_outcome outcomes[] = {
+	    [REFLECTOR_CLEAN] = SOURCE_OK,
+	    [REFLECTOR_CUT] = SOURCE_CUT,
+	    [REFLECTOR_REFUSED] = SOURCE_UNREACHABLE,
+	    [REFLECTOR_GARBAGE] = SOURCE_UNREADABLE,
+	};
+
+	if (end->why == REFLECTOR_HTTP || end->why == REFLECTOR_IN_STREAM)
+		return outcome_of_status(end->status);
+	return outcomes[end->why];
+}
+
+static void count_watch(struct kube_watch *watch)
+{
+	watch->shared->stats.watch_restarts += watch->watched;
+	watch->watched = true;
+}
+
+static void heard(const struct kube_watch *watch)
+{
+	watch->shared->stats.heard_ms = clock_now_ms();
+}
+
+static bool searching(const struct kube_watch *watch)
+{
+	return !watch->selector && !watch->service;
+}
 
 /* --- objects and events --------------------------------------------------------------------- */
 
@@ -97,6 +158,17 @@ static bool put_object(struct kube_watch *watch, struct kube_object *object)
 	return false;
 }
 
+/* Takes OBJECT's peers, or only the names of this host's Services. */
+static bool take_object(struct kube_watch *watch, struct kube_object *object)
+{
+	if (!searching(watch))
+		return put_object(watch, object);
+	if (kube_own_look(&watch->own, object, watch->shared->is_own, watch->shared->is_own_arg))
+		return true;
+	set_end(watch, REFLECTOR_GARBAGE, "no memory for it");
+	return false;
+}
+
 static bool on_list_item(void *arg, const char *text, size_t len)
 {
 	struct kube_watch *watch = arg;
@@ -109,9 +181,9 @@ static bool on_list_item(void *arg, const char *text, size_t len)
 	}
 	watch->n_objects++;
 	watch->n_endpoints += object.n_peers;
-	bool put = put_object(watch, &object);
+	bool taken = take_object(watch, &object);
 	kube_object_clear(&object);
-	return put;
+	return taken;
 }
 
 static bool error_event(struct kube_watch *watch, const struct kube_status *status)
@@ -137,10 +209,12 @@ static bool act_on_event(struct kube_watch *watch, struct kube_event *event)
 	case KUBE_EVENT_DELETED:
 		if (!put_object(watch, &event->object))
 			return false;
+		watch->has_objects |= event->type == KUBE_EVENT_UPSERT;
 		break;
 	case KUBE_EVENT_BOOKMARK:
 		break;
 	}
+	heard(watch);
 	kube_report_fine(&watch->report, watch->op);
 	reflector_saw(watch->reflector, event->object.resource_version,
 	              event->type == KUBE_EVENT_BOOKMARK);
@@ -164,11 +238,66 @@ static bool on_watch_line(void *arg, const char *text, size_t len)
 
 /* --- a LIST that came whole -------------------------------------------------------------------- */
 
+/* The next look comes after a pause: pods and their endpoints are made in any order. */
+static void look_again(struct kube_watch *watch)
+{
+	uint64_t ms = watch->look_again_ms ? watch->look_again_ms : LOOK_AGAIN_MIN_MS;
+
+	watch->pause_ms = ms / 2 + chance_below((uint32_t)ms);
+	watch->look_again_ms = ms * 2 < LOOK_AGAIN_MAX_MS ? ms * 2 : LOOK_AGAIN_MAX_MS;
+}
+
+/* From now on they are watched by name; all in one watch where they are chosen by label. */
+static void watch_found(struct kube_watch *watch)
+{
+	bool one_only = watch->choice.kind == KUBE_ENDPOINTS;
+	char *services = kube_own_list(&watch->own);
+	char *first = services && one_only ? strdup(watch->own.names[0]) : NULL;
+
+	if (!services || (one_only && !first)) {
+		free(services);
+		look_again(watch);
+		return;
+	}
+	kube_report_found(&watch->report, services, watch->n_endpoints);
+	if (watch->own.more)
+		kube_report_say(&watch->report, REPORT_WARNING,
+		                "there are more than %d of them: name those that count in "
+		                "ERL_EPMD_SERVICE",
+		                KUBE_OWN_MAX);
+	for (size_t i = 1; one_only && i < watch->own.n; i++)
+		watch->shared->found_more(watch->shared->arg, watch->namespace_,
+		                          watch->own.names[i]);
+	watch->service = one_only ? first : services;
+	watch->report.service = watch->service;
+	if (one_only)
+		free(services);
+}
+
+static void search_complete(struct kube_watch *watch)
+{
+	watch->searched = true;
+	reflector_restart(watch->reflector);
+	if (watch->own.n > 0) {
+		watch_found(watch);
+		return;
+	}
+	kube_report_found(&watch->report, NULL, watch->n_endpoints);
+	look_again(watch);
+}
+
 static void list_complete(struct kube_watch *watch)
 {
-	peerset_replace_end(watch->shared->peers, watch->scope, clock_now_ms());
+	heard(watch);
 	kube_kind_listed(&watch->choice);
 	kube_report_fine(&watch->report, watch->op);
+	if (searching(watch)) {
+		search_complete(watch);
+		return;
+	}
+	peerset_replace_end(watch->shared->peers, watch->scope, clock_now_ms());
+	watch->listed = true;
+	watch->has_objects = watch->n_objects > 0;
 	kube_report_listed(&watch->report, watch->choice.kind, watch->n_objects,
 	                   watch->n_endpoints);
 }
@@ -236,6 +365,7 @@ static void http_status_ended(struct kube_watch *watch, const struct http_result
 {
 	struct kube_status status;
 
+	count(watch, outcome_of_status(watch->status));
 	if (fall_back(watch)) {
 		schedule(watch, 0);
 		return;
@@ -265,7 +395,8 @@ static void http_status_ended(struct kube_watch *watch, const struct http_result
 
 static void broken(struct kube_watch *watch)
 {
-	kube_report_end(&watch->report, watch->op, &watch->end, watch->detail);
+	count(watch, outcome_of_end(&watch->end));
+	kube_report_end(&watch->report, watch->op, &watch->end, watch->fault, watch->detail);
 	reflector_ended(watch->reflector, &watch->end, clock_now_ms());
 	schedule(watch, 0);
 }
@@ -273,10 +404,13 @@ static void broken(struct kube_watch *watch)
 static void answered(struct kube_watch *watch)
 {
 	if (watch->op == REFLECTOR_LIST) {
-		if (list_page(watch))
-			schedule(watch, 0);
-		else
+		if (list_page(watch)) {
+			count(watch, SOURCE_OK);
+			schedule(watch, watch->pause_ms);
+			watch->pause_ms = 0;
+		} else {
 			broken(watch);
+		}
 		return;
 	}
 	if (kube_split_end(watch->split, NULL, NULL) == KUBE_SPLIT_OK)
@@ -290,6 +424,7 @@ static void set_transport_end(struct kube_watch *watch, const struct http_result
 {
 	bool never_there = result->outcome == HTTP_REFUSED || result->outcome == HTTP_TLS;
 
+	watch->fault = result->outcome == HTTP_TLS ? SOURCE_DISTRUSTED : SOURCE_NO_ANSWER;
 	set_end(watch, never_there ? REFLECTOR_REFUSED : REFLECTOR_CUT, result->error);
 }
 
@@ -331,7 +466,9 @@ static void begin_page(struct kube_watch *watch)
 	watch->n_pages = 1;
 	watch->n_objects = 0;
 	watch->n_endpoints = 0;
-	peerset_replace_begin(watch->shared->peers, watch->scope);
+	kube_own_clear(&watch->own);
+	if (!searching(watch))
+		peerset_replace_begin(watch->shared->peers, watch->scope);
 }
 
 static void on_status(void *arg, int status, const char *warning)
@@ -344,6 +481,7 @@ static void on_status(void *arg, int status, const char *warning)
 		kube_report_warning(&watch->report, warning);
 	if (status != 200)
 		return;
+	event_del(watch->silence);
 	watch->split = list ? kube_split_new(KUBE_SPLIT_LIST, on_list_item, watch)
 	                    : kube_split_new(KUBE_SPLIT_WATCH, on_watch_line, watch);
 	if (!watch->split)
@@ -391,6 +529,25 @@ static bool on_data(void *arg, const char *bytes, size_t len)
 	return error == KUBE_SPLIT_OK;
 }
 
+static void begin_watch(struct kube_watch *watch)
+{
+	struct timeval answer = {.tv_sec = WATCH_ANSWER_S};
+
+	count_watch(watch);
+	event_add(watch->silence, &answer);
+}
+
+static void set_unanswered(struct kube_watch *watch)
+{
+	const struct kube_access *access = watch->shared->access;
+	char text[DETAIL_SIZE];
+
+	snprintf(text, sizeof(text), "%s:%u: no answer to \"watch\" in %d s", access->host,
+	         access->port, WATCH_ANSWER_S);
+	watch->fault = SOURCE_NO_ANSWER;
+	set_end(watch, REFLECTOR_REFUSED, text);
+}
+
 static void on_silence(evutil_socket_t fd, short what, void *arg)
 {
 	struct kube_watch *watch = arg;
@@ -399,7 +556,10 @@ static void on_silence(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	http_cancel(watch->transfer);
 	watch->transfer = NULL;
-	set_end(watch, REFLECTOR_CUT, "it fell silent");
+	if (watch->status == 200)
+		set_end(watch, REFLECTOR_CUT, "it fell silent");
+	else
+		set_unanswered(watch);
 	broken(watch);
 }
 
@@ -473,11 +633,17 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	choose_kind(watch, &request);
 	watch->op = request.op;
 	watch->later_page = request.continue_token != NULL;
-	if (kube_access_refresh(watch->shared->access, error, sizeof(error)) == 0)
+	watch->fault = SOURCE_NO_CREDENTIALS;
+	if (kube_access_refresh(watch->shared->access, error, sizeof(error)) == 0) {
+		watch->fault = SOURCE_TROUBLE;
 		watch->transfer = send_request(watch, &request);
+	}
 	reflector_sent(watch->reflector, clock_now_ms());
-	if (watch->transfer)
+	if (watch->transfer) {
+		if (watch->op == REFLECTOR_WATCH)
+			begin_watch(watch);
 		return;
+	}
 	set_end(watch, REFLECTOR_REFUSED, error);
 	broken(watch);
 }
@@ -550,8 +716,58 @@ void kube_watch_free(struct kube_watch *watch)
 	if (watch->silence)
 		event_free(watch->silence);
 	reflector_free(watch->reflector);
+	kube_own_clear(&watch->own);
 	free(watch->namespace_);
 	free(watch->selector);
 	free(watch->service);
 	free(watch);
+}
+
+bool kube_watch_pending(const struct kube_watch *watch, char *reason, size_t reason_size)
+{
+	const struct kube_report *report = &watch->report;
+	char services[PLACE_SIZE];
+
+	if (watch->listed)
+		return false;
+	kube_report_services(report, services, sizeof(services));
+	snprintf(reason, reason_size, "no complete list yet of namespace %s, %s%s%s",
+	         watch->namespace_, services, report->problem[0] ? ": " : "", report->problem);
+	return true;
+}
+
+void kube_watch_tell_state(const struct kube_watch *watch, source_state_fn *fn, void *arg)
+{
+	const struct kube_access *access = watch->shared->access;
+	const struct kube_report *report = &watch->report;
+	/* A watch that is open and silent says nothing to kube_report_fine for up to a minute. */
+	bool is_open = watch->transfer && watch->op == REFLECTOR_WATCH && watch->status == 200 &&
+	               report->errors_in_row == 0;
+	enum source_fault fault = is_open ? SOURCE_FINE : report->fault;
+	char place[PLACE_SIZE], services[PLACE_SIZE], server[PLACE_SIZE];
+
+	kube_report_services(report, services, sizeof(services));
+	snprintf(place, sizeof(place), "namespace %s, %.*s", watch->namespace_, PLACE_SIZE - 80,
+	         services);
+	snprintf(server, sizeof(server), strchr(access->host, ':') ? "[%s]:%u" : "%s:%u",
+	         access->host, access->port);
+	const struct source_state state = {
+	    .place = place,
+	    .namespace_ = watch->namespace_,
+	    .services = services,
+	    .server = server,
+	    .origin = access->origin,
+	    .in_cluster = access->in_cluster,
+	    .fault = fault,
+	    .problem = fault == SOURCE_FINE ? "" : report->problem,
+	    .message = fault == SOURCE_FORBIDDEN ? report->message : "",
+	    .verb = report->problem_op == REFLECTOR_WATCH ? "watch" : "list",
+	    .resource = kube_kind_resource(fault == SOURCE_FORBIDDEN ? report->problem_kind
+	                                                                     : watch->choice.kind),
+	    .listed = watch->listed,
+	    .searching = searching(watch) && watch->searched,
+	    .has_objects = watch->has_objects,
+	    .n_endpoints = peerset_held(watch->shared->peers, watch->scope),
+	};
+	fn(arg, &state);
 }

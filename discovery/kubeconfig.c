@@ -159,11 +159,20 @@ int kubeconfig_split_server(const char *url, struct kubeconfig_server *server, c
 /* What is being read, and where the first error goes; later ones are dropped, so
  * that readers need not check after each step. */
 struct reader {
-	yaml_document_t *document;
+	yaml_document_t *documents;
+	size_t n;
+	size_t at;                 /* N: an error is about all */
+	yaml_document_t *document; /* that at AT */
 	char *error;
 	size_t error_size;
 	bool failed;
 };
+
+static void turn_to(struct reader *r, size_t at)
+{
+	r->at = at;
+	r->document = &r->documents[at];
+}
 
 __attribute__((format(printf, 3, 4))) static int fail(struct reader *r, const yaml_node_t *where,
                                                       const char *format, ...)
@@ -244,29 +253,46 @@ static int take_string(struct reader *r, const yaml_node_t *map, const char *key
 	return *out ? 0 : fail(r, NULL, "memory is out");
 }
 
-/* The element of the list LIST whose name is NAME: what it has under KEY; NULL
- * after fail(). */
-static const yaml_node_t *find_named(struct reader *r, const yaml_node_t *root, const char *list,
-                                     const char *key, const char *name)
+/* The element of SEQUENCE whose name is NAME, or NULL. */
+static const yaml_node_t *find_entry(const struct reader *r, const yaml_node_t *sequence,
+                                     const char *name)
 {
-	const yaml_node_t *sequence = member(r, root, list);
+	if (!sequence || sequence->type != YAML_SEQUENCE_NODE)
+		return NULL;
+	for (yaml_node_item_t *item = sequence->data.sequence.items.start;
+	     item < sequence->data.sequence.items.top; item++) {
+		const yaml_node_t *entry = yaml_document_get_node(r->document, *item);
+		const yaml_node_t *its_name = member(r, entry, "name");
 
-	if (sequence && sequence->type == YAML_SEQUENCE_NODE) {
-		for (yaml_node_item_t *item = sequence->data.sequence.items.start;
-		     item < sequence->data.sequence.items.top; item++) {
-			const yaml_node_t *entry = yaml_document_get_node(r->document, *item);
-			const yaml_node_t *its_name = member(r, entry, "name");
-			const yaml_node_t *value = member(r, entry, key);
+		if (its_name && scalar_is(its_name, name))
+			return entry;
+	}
+	return NULL;
+}
 
-			if (!its_name || !scalar_is(its_name, name))
-				continue;
-			if (value && value->type == YAML_MAPPING_NODE)
-				return value;
+/* The element of the list LIST whose name is NAME, in the first text that has one, which is
+ * then turned to: what it has under KEY; NULL after fail(). */
+static const yaml_node_t *find_named(struct reader *r, const char *list, const char *key,
+                                     const char *name)
+{
+	const yaml_node_t *sequence = NULL;
+
+	for (size_t i = 0; i < r->n; i++) {
+		turn_to(r, i);
+		sequence = member(r, yaml_document_get_root_node(r->document), list);
+		const yaml_node_t *entry = find_entry(r, sequence, name);
+		const yaml_node_t *value = member(r, entry, key);
+
+		if (value && value->type == YAML_MAPPING_NODE)
+			return value;
+		if (entry) {
 			fail(r, entry, "the entry \"%s\" of %s has no %s in it", name, list, key);
 			return NULL;
 		}
 	}
-	fail(r, sequence,
+	if (r->n > 1)
+		r->at = r->n;
+	fail(r, r->n > 1 ? NULL : sequence,
 	     "%s has no entry named \"%s\"; `kubectl config get-contexts` shows what there is",
 	     list, name);
 	return NULL;
@@ -431,18 +457,31 @@ static int read_user(struct reader *r, const yaml_node_t *user, struct kubeconfi
 	return 0;
 }
 
-static int read_context(struct reader *r, const yaml_node_t *root, struct kubeconfig *config)
+/* The first that is set counts. */
+static int read_current(struct reader *r, struct kubeconfig *config)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		turn_to(r, i);
+		if (take_string(r, yaml_document_get_root_node(r->document), "current-context",
+		                &config->context) != 0)
+			return -1;
+		if (config->context)
+			return 0;
+	}
+	if (r->n > 1)
+		r->at = r->n;
+	return fail(r, NULL, "current-context is not set: run `kubectl config use-context NAME`");
+}
+
+static int read_context(struct reader *r, struct kubeconfig *config)
 {
 	const yaml_node_t *context, *node;
 	char *cluster = NULL, *user = NULL;
 	int result = -1;
 
-	if (take_string(r, root, "current-context", &config->context) != 0)
+	if (read_current(r, config) != 0)
 		return -1;
-	if (!config->context)
-		return fail(r, NULL,
-		            "current-context is not set: run `kubectl config use-context NAME`");
-	context = find_named(r, root, "contexts", "context", config->context);
+	context = find_named(r, "contexts", "context", config->context);
 	if (!context || take_string(r, context, "namespace", &config->namespace_) != 0 ||
 	    take_string(r, context, "cluster", &cluster) != 0 ||
 	    take_string(r, context, "user", &user) != 0)
@@ -452,12 +491,14 @@ static int read_context(struct reader *r, const yaml_node_t *root, struct kubeco
 		     cluster ? "user" : "cluster");
 		goto out;
 	}
-	node = find_named(r, root, "clusters", "cluster", cluster);
+	node = find_named(r, "clusters", "cluster", cluster);
 	if (!node || read_cluster(r, node, config) != 0)
 		goto out;
-	node = find_named(r, root, "users", "user", user);
+	config->cluster_from = r->at;
+	node = find_named(r, "users", "user", user);
 	if (!node || read_user(r, node, config) != 0)
 		goto out;
+	config->user_from = r->at;
 	result = 0;
 out:
 	free(cluster);
@@ -465,18 +506,19 @@ out:
 	return result;
 }
 
-static int read_document(struct reader *r, struct kubeconfig *config)
+/* Among several an empty one is as good as none, as for kubectl. */
+static int check_document(struct reader *r)
 {
 	const yaml_node_t *root = yaml_document_get_root_node(r->document);
 	const yaml_node_t *kind = member(r, root, "kind");
 
 	if (!root)
-		return fail(r, NULL, "it is empty");
+		return r->n > 1 ? 0 : fail(r, NULL, "it is empty");
 	if (root->type != YAML_MAPPING_NODE)
 		return fail(r, root, "it is not a kubeconfig: no \"key: value\" pairs");
 	if (kind && !scalar_is(kind, "Config"))
 		return fail(r, kind, "it is not a kubeconfig: kind is not Config");
-	return read_context(r, root, config);
+	return 0;
 }
 
 static int fail_yaml(struct reader *r, const yaml_parser_t *parser)
@@ -499,26 +541,63 @@ static void wipe_document(yaml_document_t *document)
 	yaml_document_delete(document);
 }
 
-int kubeconfig_parse(const char *text, size_t len, struct kubeconfig *config, char *error,
-                     size_t error_size)
+/* Loads TEXT as the document turned to, which is to be wiped after a 0. */
+static int load_document(struct reader *r, const struct kubeconfig_text *text)
 {
 	yaml_parser_t parser;
-	yaml_document_t document;
-	struct reader r = {&document, error, error_size, false};
+	int result = 0;
+
+	if (!yaml_parser_initialize(&parser))
+		return fail(r, NULL, "memory is out");
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text->text, text->len);
+	if (!yaml_parser_load(&parser, r->document))
+		result = fail_yaml(r, &parser);
+	yaml_parser_delete(&parser);
+	return result;
+}
+
+static int read_texts(struct reader *r, const struct kubeconfig_text *texts,
+                      struct kubeconfig *config)
+{
+	size_t loaded = 0;
+	int result = 0;
+
+	while (result == 0 && loaded < r->n) {
+		turn_to(r, loaded);
+		result = load_document(r, &texts[loaded]);
+		if (result != 0)
+			break;
+		loaded++;
+		result = check_document(r);
+	}
+	if (result == 0)
+		result = read_context(r, config);
+	for (size_t i = 0; i < loaded; i++)
+		wipe_document(&r->documents[i]);
+	return result;
+}
+
+int kubeconfig_merge(const struct kubeconfig_text *texts, size_t n, struct kubeconfig *config,
+                     size_t *at, char *error, size_t error_size)
+{
+	struct reader r = {.n = n, .at = n, .error = error, .error_size = error_size};
 	int result;
 
 	*config = (struct kubeconfig){0};
-	if (!yaml_parser_initialize(&parser))
-		return fail(&r, NULL, "memory is out");
-	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
-	if (!yaml_parser_load(&parser, &document)) {
-		result = fail_yaml(&r, &parser);
-	} else {
-		result = read_document(&r, config);
-		wipe_document(&document);
-	}
-	yaml_parser_delete(&parser);
+	r.documents = calloc(n, sizeof *r.documents);
+	result = r.documents ? read_texts(&r, texts, config) : fail(&r, NULL, "memory is out");
+	free(r.documents);
+	*at = r.at;
 	if (result != 0)
 		kubeconfig_clear(config);
 	return result;
+}
+
+int kubeconfig_parse(const char *text, size_t len, struct kubeconfig *config, char *error,
+                     size_t error_size)
+{
+	size_t at;
+
+	return kubeconfig_merge(&(struct kubeconfig_text){text, len}, 1, config, &at, error,
+	                        error_size);
 }

@@ -7,12 +7,13 @@
  * Rules: Kubernetes, "Organizing Cluster Access Using kubeconfig Files" and the
  * client-go api/v1 Config type: current-context chooses the context, which names
  * the cluster and the user; *-data beats the file of the same name; tokenFile
- * beats token. */
+ * beats token.  Of several files the first that sets current-context, or has an entry of
+ * a name, wins, with its whole entry. */
 
 #include <stddef.h>
 
 /* The current context, resolved.  Absent strings are NULL.  Paths are as
- * written (relative ones are relative to the kubeconfig's own folder); *_pem are
+ * written (relative ones are relative to the folder of the kubeconfig that has them); *_pem are
  * the decoded *-data.  Where two forms of one thing are given, only the one that
  * wins is here. */
 struct kubeconfig {
@@ -24,6 +25,8 @@ struct kubeconfig {
 	char *cert_file, *cert_pem;
 	char *key_file, *key_pem;
 	char *token_file, *token;
+	size_t cluster_from; /* which text has the server and the CA ... */
+	size_t user_from;    /* ... and which the rest of the credentials */
 };
 /* Frees and empties it; the secrets in it are overwritten first. */
 void kubeconfig_clear(struct kubeconfig *config);
@@ -35,6 +38,16 @@ void kubeconfig_clear(struct kubeconfig *config);
  * name when the current context has them: there is no insecure fallback. */
 int kubeconfig_parse(const char *text, size_t len, struct kubeconfig *config, char *error,
                      size_t error_size);
+
+struct kubeconfig_text {
+	const char *text;
+	size_t len;
+};
+
+/* Reads N texts as one kubeconfig, the first counting most; returns as kubeconfig_parse.
+ * After an error *AT is the text that it is about, or N: it is about all. */
+int kubeconfig_merge(const struct kubeconfig_text *texts, size_t n, struct kubeconfig *config,
+                     size_t *at, char *error, size_t error_size);
 
 /* The API server's URL in pieces. */
 struct kubeconfig_server {

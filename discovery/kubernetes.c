@@ -100,12 +100,25 @@ static int add_service(struct source *source, const char *service, const void *c
 	return add_watch(source, context, NULL, service, error, error_size);
 }
 
+static void on_found_more(void *arg, const char *namespace_, const char *service)
+{
+	struct source *source = arg;
+	const struct source_events *events = &source->shared.events;
+	char error[256] = "out of memory", line[512];
+
+	if (add_watch(source, namespace_, NULL, service, error, sizeof(error)) == 0)
+		return;
+	snprintf(line, sizeof(line), "kubernetes: namespace %s: Service %s is not watched: %s",
+	         namespace_, service, error);
+	events->report(events->arg, REPORT_ERROR, line);
+}
+
 static int add_namespace(struct source *source, const char *namespace_, const void *context,
                          char *error, size_t error_size)
 {
 	const struct source_settings *settings = context;
 
-	if (settings->selector)
+	if (settings->selector || !settings->services)
 		return add_watch(source, namespace_, settings->selector, NULL, error, error_size);
 	return each_word(source, settings->services, add_service, namespace_, error, error_size);
 }
@@ -178,7 +191,14 @@ static struct source *start(struct event_base *base, const struct source_setting
 	if (!source)
 		return NULL;
 	*shared = (struct kube_shared){
-	    .base = base, .events = *events, .peers_touched = on_touched, .arg = source};
+	    .base = base,
+	    .events = *events,
+	    .is_own = settings->is_own,
+	    .is_own_arg = settings->is_own_arg,
+	    .peers_touched = on_touched,
+	    .found_more = on_found_more,
+	    .arg = source,
+	};
 	shared->access = kube_access_open(settings->kubeconfig, NULL, error, error_size);
 	if (!shared->access)
 		goto failed;
@@ -196,5 +216,31 @@ failed:
 	return NULL;
 }
 
-const struct source_ops kubernetes_source = {
-    .name = "kubernetes", .check = check, .start = start, .stop = stop};
+/* --- how it does ---------------------------------------------------------------------------- */
+
+static const struct source_stats *stats(const struct source *source)
+{
+	return &source->shared.stats;
+}
+
+static bool pending(const struct source *source, char *reason, size_t reason_size)
+{
+	for (unsigned i = 0; i < source->n_watches; i++)
+		if (kube_watch_pending(source->watches[i], reason, reason_size))
+			return true;
+	return false;
+}
+
+static void each_state(const struct source *source, source_state_fn *fn, void *arg)
+{
+	for (unsigned i = 0; i < source->n_watches; i++)
+		kube_watch_tell_state(source->watches[i], fn, arg);
+}
+
+const struct source_ops kubernetes_source = {.name = "kubernetes",
+                                             .check = check,
+                                             .start = start,
+                                             .stop = stop,
+                                             .stats = stats,
+                                             .pending = pending,
+                                             .each_state = each_state};

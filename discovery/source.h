@@ -7,7 +7,11 @@
  * peer away because of an error: a peer goes only when the place itself said
  * so. */
 
+#include <stddef.h>
+
 #include "peer.h"
+#include "source_state.h"
+#include "source_stats.h"
 
 struct event_base;
 
@@ -30,6 +34,10 @@ struct source_settings {
 	const char *namespaces; /* comma separated, or NULL: the pod's own */
 	const char *kubeconfig; /* path from ERL_EPMD_KUBECONFIG, or NULL */
 	const char *path;       /* of the file; for file_source only */
+	/* Whether a literal address is this host's.  With neither selector nor services the peers
+	 * are those of the Services that have it. */
+	bool (*is_own)(void *arg, const char *address);
+	void *is_own_arg;
 };
 
 struct source;
@@ -38,13 +46,22 @@ struct source;
  * (of ERROR_SIZE bytes) when the settings cannot work; a service that merely is
  * not there yet is no error.  No peer is told from within START.  STOP frees
  * everything and tells nothing more.  CHECK says beforehand, without a loop, what
- * START would say of the way in: 0, or -1 with ERROR. */
+ * START would say of the way in: 0, or -1 with ERROR.
+ *
+ * STATS and PENDING are for those who watch the source.  PENDING is true until the source has been
+ * told all peers once, and REASON then is a phrase; whatever happens later, it stays false.
+ * EACH_STATE calls FN for each watch, or for the file: how things stand now. */
+typedef void source_state_fn(void *arg, const struct source_state *state);
+
 struct source_ops {
 	const char *name;
 	int (*check)(const struct source_settings *settings, char *error, size_t error_size);
 	struct source *(*start)(struct event_base *base, const struct source_settings *settings,
 	                        const struct source_events *events, char *error, size_t error_size);
 	void (*stop)(struct source *source);
+	const struct source_stats *(*stats)(const struct source *source);
+	bool (*pending)(const struct source *source, char *reason, size_t reason_size);
+	void (*each_state)(const struct source *source, source_state_fn *fn, void *arg);
 };
 
 extern const struct source_ops kubernetes_source;

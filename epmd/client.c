@@ -12,6 +12,7 @@
 
 #include "client.h"
 #include "control.h"
+#include "doctor_client.h"
 #include "proto/epmd_msg.h"
 #include "sockaddr.h"
 
@@ -138,7 +139,10 @@ static int print_control(const struct options *options, int fd)
 {
 	char buffer[4096];
 	ssize_t n = read_up_to(fd, buffer, 1);
+	bool doctor = options->command == COMMAND_DOCTOR;
 
+	if (doctor && (n < 1 || buffer[0] == CONTROL_FAILED))
+		return doctor_client_run(options, n < 1 ? FACTS_STOCK : FACTS_OLDER, "");
 	if (n < 1) {
 		fprintf(stderr,
 		        "epmd: what answers at port %u does not know this command: most likely "
@@ -147,9 +151,13 @@ static int print_control(const struct options *options, int fd)
 		return 1;
 	}
 	int status = buffer[0] == CONTROL_OK ? 0 : 1;
-	FILE *out = status == 0 ? stdout : stderr;
+	FILE *out = buffer[0] == CONTROL_FAILED ? stderr : stdout;
 	while ((n = read_some(fd, buffer, sizeof(buffer))) > 0)
 		fwrite(buffer, 1, (size_t)n, out);
+	if (n < 0) {
+		fprintf(stderr, "epmd: the answer was cut off: %s\n", strerror(errno));
+		return 1;
+	}
 	return status;
 }
 
@@ -167,14 +175,18 @@ static size_t encode_request(const struct options *options, uint8_t *buffer, siz
 	    [COMMAND_DUMP] = EPMD_DUMP_REQ,    [COMMAND_KILL] = EPMD_KILL_REQ,
 	    [COMMAND_STOP] = EPMD_STOP_REQ,    [COMMAND_PEERS] = EPMD_CONTROL_REQ,
 	    [COMMAND_JOIN] = EPMD_CONTROL_REQ,
+	    [COMMAND_DOCTOR] = EPMD_CONTROL_REQ,
 	};
 	struct epmd_request request = {.code = codes[options->command]};
-	char words[32];
+	char words[64];
 
 	if (options->command == COMMAND_STOP) {
 		request.name = text_bytes(options->command_argument);
 	} else if (options->command == COMMAND_PEERS) {
-		request.name = text_bytes("peers");
+		request.name = text_bytes(options->json ? "peers json" : "peers");
+	} else if (options->command == COMMAND_DOCTOR) {
+		doctor_client_words(options, words, sizeof(words));
+		request.name = text_bytes(words);
 	} else if (options->command == COMMAND_JOIN) {
 		snprintf(words, sizeof(words), "join %s", options->command_argument);
 		request.name = text_bytes(words);
@@ -190,6 +202,7 @@ static int print_answer(const struct options *options, int fd)
 	case COMMAND_STOP:
 		return print_stop(fd);
 	case COMMAND_PEERS:
+	case COMMAND_DOCTOR:
 	case COMMAND_JOIN:
 		return print_control(options, fd);
 	default:
@@ -208,6 +221,8 @@ int client_run(const struct options *options)
 		return 1;
 	}
 	int fd = dial_local(options->port);
+	if (fd < 0 && options->command == COMMAND_DOCTOR)
+		return doctor_client_run(options, FACTS_NOBODY, "");
 	if (fd < 0) {
 		if (options->command != COMMAND_STARTED)
 			fprintf(stderr, "epmd: Cannot connect to local epmd\n");

@@ -129,11 +129,6 @@ static int read_target(const struct judge *judge)
 	if (settings->selector && settings->services)
 		return wrong(judge, SETTING_SELECTOR,
 		             "and ERL_EPMD_SERVICE exclude each other: unset one of them");
-	if (!settings->selector && !settings->services)
-		return wrong(judge, SETTING_DISCOVERY,
-		             "needs to know the Services whose endpoints are peers: set "
-		             "ERL_EPMD_SELECTOR to their labels (app=sample) or ERL_EPMD_SERVICE "
-		             "to their name");
 	return check_target(judge);
 }
 

@@ -11,8 +11,15 @@
 #include <event2/event_struct.h>
 #include <utlist.h>
 
+#include "allow.h"
 #include "conn.h"
+#include "conn_reply.h"
+#include "metrics.h"
 #include "sockaddr.h"
+#include "strangers.h"
+
+/* Connections closed at once to make memory for a newer one. */
+#define SHED_FOR_MEMORY 8
 
 /* What is read away from a held connection before it is closed: as much as stock
  * reads, so that the other side sees an end and not a reset. */
@@ -23,12 +30,13 @@ enum conn_state {
 	CONN_READING,
 	CONN_DELAYED, /* -delay_write */
 	CONN_WRITING,
-	CONN_HELD
+	CONN_HELD /* of a node, or of one whose registration was refused */
 };
 
 struct conn {
+	struct stranger stranger; /* first: see conn_of.  In pool->strangers, unless registered */
 	struct conn_pool *pool;
-	struct conn *prev, *next; /* in pool->open, or in pool->held */
+	struct conn *prev, *next; /* in pool->registered, or while its answer waits in pool->slow */
 	struct event event;       /* what this state waits for */
 	enum conn_state state;
 	enum conn_after after;
@@ -37,6 +45,9 @@ struct conn {
 	uint8_t *bytes; /* unfinished request, or unsent answer; NULL when there is none */
 	size_t len;
 	size_t sent;
+	size_t unsent; /* its part of pool->unsent */
+	bool registered;
+	bool read_all; /* nothing was left to read when the request was whole */
 };
 
 struct conn_pool {
@@ -45,61 +56,16 @@ struct conn_pool {
 	struct conn_events events;
 	/* The same timeout for all: libevent then keeps them in a queue, not a heap. */
 	const struct timeval *idle;
-	struct conn *open; /* not held, the oldest first */
-	struct conn *held;
+	struct strangers strangers;
+	struct conn *registered;
+	unsigned n_registered;
+	const struct sockaddr_any *accepting; /* where the newest comes from, until it is listed */
+	struct conn *slow; /* strangers whose answer waits for them to read, the oldest first */
+	size_t unsent;     /* bytes of those answers */
 };
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
-
-/* --- the answer ---------------------------------------------------------------- */
-
-static void reply_init(struct conn_reply *reply)
-{
-	reply->after = CONN_DROP;
-	reply->bytes = reply->small;
-	reply->len = 0;
-	reply->size = sizeof(reply->small);
-	reply->no_memory = false;
-}
-
-static bool reply_grow(struct conn_reply *reply, size_t need)
-{
-	size_t size = reply->size;
-	while (size < need)
-		size *= 2;
-
-	bool was_small = reply->bytes == reply->small;
-	uint8_t *bytes = realloc(was_small ? NULL : reply->bytes, size);
-	if (!bytes) {
-		reply->no_memory = true;
-		return false;
-	}
-	if (was_small)
-		memcpy(bytes, reply->small, reply->len);
-	reply->bytes = bytes;
-	reply->size = size;
-	return true;
-}
-
-uint8_t *conn_reply_room(struct conn_reply *reply, size_t size)
-{
-	if (reply->no_memory)
-		return NULL;
-	if (reply->size - reply->len < size && !reply_grow(reply, reply->len + size))
-		return NULL;
-	return reply->bytes + reply->len;
-}
-
-void conn_reply_added(struct conn_reply *reply, size_t len)
-{
-	reply->len += len;
-}
-
-static void reply_clear(struct conn_reply *reply)
-{
-	if (reply->bytes != reply->small)
-		free(reply->bytes);
-}
+static void keep_limits(struct conn_pool *pool, const struct conn *newest);
 
 /* --- states -------------------------------------------------------------------- */
 
@@ -111,6 +77,11 @@ static int conn_enter(struct conn *conn, enum conn_state state, short what, unsi
 	struct timeval delay = {.tv_sec = (time_t)delay_s};
 	const struct timeval *timeout = delay_s ? &delay : state == CONN_HELD ? NULL : pool->idle;
 
+	/* Only now, for most are answered and gone without ever waiting. */
+	if (!conn->registered && !strangers_has(&conn->stranger)) {
+		strangers_add(&pool->strangers, &conn->stranger, pool->accepting);
+		keep_limits(pool, conn);
+	}
 	conn->state = state;
 	event_del(&conn->event);
 	event_assign(&conn->event, pool->base, delay_s ? -1 : conn->fd,
@@ -118,20 +89,40 @@ static int conn_enter(struct conn *conn, enum conn_state state, short what, unsi
 	return event_add(&conn->event, timeout);
 }
 
+static struct conn *conn_of(struct stranger *stranger)
+{
+	return (struct conn *)stranger;
+}
+
+/* Its answer waits no longer. */
+static void conn_forget_unsent(struct conn *conn)
+{
+	if (conn->unsent) {
+		conn->pool->unsent -= conn->unsent;
+		conn->unsent = 0;
+		DL_DELETE(conn->pool->slow, conn);
+	}
+	free(conn->bytes);
+	conn->bytes = NULL;
+	conn->len = 0;
+}
+
 static void conn_close(struct conn *conn)
 {
 	struct conn_pool *pool = conn->pool;
 
 	event_del(&conn->event);
-	if (conn->state == CONN_HELD)
-		DL_DELETE(pool->held, conn);
-	else
-		DL_DELETE(pool->open, conn);
+	conn_forget_unsent(conn);
+	if (conn->registered) {
+		DL_DELETE(pool->registered, conn);
+		pool->n_registered--;
+	} else if (strangers_has(&conn->stranger)) {
+		strangers_remove(&pool->strangers, &conn->stranger);
+	}
 	/* What it stands for exists since the request, not since the answer. */
 	if (conn->after == CONN_HOLD)
 		pool->events.released(pool->events.arg, conn);
 	close(conn->fd);
-	free(conn->bytes);
 	free(conn);
 }
 
@@ -145,15 +136,31 @@ static void conn_close_held(struct conn *conn)
 	conn_close(conn);
 }
 
+/* A node has registered by it: from now on it makes way for nobody. */
+static void conn_register(struct conn *conn)
+{
+	struct conn_pool *pool = conn->pool;
+
+	if (strangers_has(&conn->stranger))
+		strangers_remove(&pool->strangers, &conn->stranger);
+	DL_APPEND(pool->registered, conn);
+	pool->n_registered++;
+	conn->registered = true;
+}
+
 static void conn_hold(struct conn *conn)
 {
-	DL_DELETE(conn->pool->open, conn);
-	DL_APPEND(conn->pool->held, conn);
-	free(conn->bytes);
-	conn->bytes = NULL;
-	conn->len = 0;
+	conn_forget_unsent(conn);
 	if (conn_enter(conn, CONN_HELD, EV_READ, 0) < 0)
 		conn_close(conn);
+}
+
+/* The answer's last bytes can travel with the end that follows at once, in one segment for two: a
+ * tenth of what a lookup costs.  Where surplus may be unread, the end is a reset, as stock's
+ * is, and the answer must not be among what that drops. */
+static bool ends_with_answer(const struct conn *conn)
+{
+	return conn->after == CONN_CLOSE && conn->read_all;
 }
 
 static void conn_answered(struct conn *conn)
@@ -164,6 +171,9 @@ static void conn_answered(struct conn *conn)
 		conn_hold(conn);
 		return;
 	}
+	/* Not left to close: something may have come since. */
+	if (ends_with_answer(conn))
+		shutdown(conn->fd, SHUT_WR);
 	enum conn_after after = conn->after;
 	conn_close(conn);
 	if (after == CONN_QUIT)
@@ -176,9 +186,7 @@ static void conn_answered(struct conn *conn)
  * the connection is broken. */
 static ssize_t send_some(const struct conn *conn, const uint8_t *bytes, size_t len)
 {
-	/* The end follows at once: the last bytes travel with it, in one segment for two
-	 * (a tenth of what a lookup costs). */
-	int flags = MSG_NOSIGNAL | (conn->after == CONN_CLOSE ? MSG_MORE : 0);
+	int flags = MSG_NOSIGNAL | (ends_with_answer(conn) ? MSG_MORE : 0);
 	size_t sent = 0;
 
 	while (sent < len) {
@@ -213,22 +221,36 @@ static void conn_write_more(struct conn *conn)
 		conn_close(conn);
 }
 
-/* Keeps the answer with the connection, for what cannot be sent at once. */
-static bool conn_keep_reply(struct conn *conn, struct conn_reply *reply, size_t sent)
+/* Keeps what is left of the answer with the connection.  What all connections keep is bounded: the
+ * one that has not read for longest makes way.  False when that is this one, or memory is out. */
+static bool conn_keep_reply(struct conn *conn, const struct conn_reply *reply, size_t sent)
 {
-	uint8_t *bytes = reply->bytes;
+	struct conn_pool *pool = conn->pool;
+	size_t left = reply->len - sent;
 
-	if (bytes == reply->small) {
-		bytes = malloc(reply->len);
-		if (!bytes)
-			return false;
-		memcpy(bytes, reply->small, reply->len);
+	if (left > pool->settings.max_unsent) {
+		pool->events.shed(pool->events.arg, conn, CONN_SHED_SLOW);
+		return false;
 	}
-	reply->bytes = reply->small;
+	uint8_t *bytes = malloc(left ? left : 1);
+	if (!bytes) {
+		metrics_count(METRIC_REFUSED_NO_MEMORY);
+		return false;
+	}
+	memcpy(bytes, reply->bytes + sent, left);
 	free(conn->bytes);
 	conn->bytes = bytes;
-	conn->len = reply->len;
-	conn->sent = sent;
+	conn->len = left;
+	conn->sent = 0;
+	if (conn->registered || left == 0)
+		return true;
+	while (pool->unsent + left > pool->settings.max_unsent) {
+		pool->events.shed(pool->events.arg, pool->slow, CONN_SHED_SLOW);
+		conn_close(pool->slow);
+	}
+	pool->unsent += left;
+	conn->unsent = left;
+	DL_APPEND(pool->slow, conn);
 	return true;
 }
 
@@ -256,14 +278,19 @@ static void conn_handle(struct conn *conn, const struct epmd_request *request)
 	struct conn_pool *pool = conn->pool;
 	struct conn_reply reply;
 
-	reply_init(&reply);
+	conn_reply_init(&reply);
 	pool->events.request(pool->events.arg, conn, request, &reply);
 	conn->after = reply.after;
+	/* One that was refused stays open, as with stock, but may have to make way. */
+	if (reply.after == CONN_HOLD && conn->tag)
+		conn_register(conn);
+	if (reply.no_memory)
+		metrics_count(METRIC_REFUSED_NO_MEMORY);
 	if (reply.after == CONN_DROP || reply.no_memory)
 		conn_close(conn);
 	else
 		conn_send(conn, &reply);
-	reply_clear(&reply);
+	conn_reply_clear(&reply);
 }
 
 /* Keeps LEN bytes of an unfinished request until more comes. */
@@ -292,7 +319,8 @@ static void conn_read(struct conn *conn, bool listening)
 
 	if (conn->len)
 		memcpy(bytes, conn->bytes, conn->len);
-	ssize_t n = recv(conn->fd, bytes + conn->len, epmd_request_room(bytes, conn->len), 0);
+	size_t room = epmd_request_room(bytes, conn->len);
+	ssize_t n = recv(conn->fd, bytes + conn->len, room, 0);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 		conn_wait_more(conn, bytes, conn->len, listening);
 		return;
@@ -301,6 +329,7 @@ static void conn_read(struct conn *conn, bool listening)
 		conn_close(conn);
 		return;
 	}
+	conn->read_all = (size_t)n < room;
 	size_t len = conn->len + (size_t)n;
 	enum epmd_decode result = epmd_request_decode(bytes, len, &request);
 	if (result == EPMD_DECODED) {
@@ -311,6 +340,12 @@ static void conn_read(struct conn *conn, bool listening)
 		pool->events.bad_request(pool->events.arg, conn, result);
 		conn_close(conn);
 	}
+}
+
+static void conn_close_idle(struct conn *conn)
+{
+	metrics_count(METRIC_CLOSED_IDLE);
+	conn_close(conn);
 }
 
 static void on_event(evutil_socket_t fd, short what, void *arg)
@@ -327,13 +362,13 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 		break;
 	case CONN_READING:
 		if (what & EV_TIMEOUT)
-			conn_close(conn);
+			conn_close_idle(conn);
 		else
 			conn_read(conn, true);
 		break;
 	case CONN_WRITING:
 		if (what & EV_TIMEOUT)
-			conn_close(conn);
+			conn_close_idle(conn);
 		else
 			conn_write_more(conn);
 		break;
@@ -364,32 +399,65 @@ struct conn_pool *conn_pool_new(struct event_base *base, const struct conn_setti
 	return pool;
 }
 
-static void close_all(struct conn *list)
-{
-	struct conn *conn, *next;
-
-	DL_FOREACH_SAFE (list, conn, next) {
-		event_del(&conn->event);
-		close(conn->fd);
-		free(conn->bytes);
-		free(conn);
-	}
-}
-
 void conn_pool_free(struct conn_pool *pool)
 {
 	if (!pool)
 		return;
-	close_all(pool->open);
-	close_all(pool->held);
+	while (pool->strangers.all || pool->registered) {
+		struct conn *conn =
+		    pool->registered ? pool->registered : conn_of(pool->strangers.all);
+		conn->after = CONN_DROP;
+		conn_close(conn);
+	}
+	strangers_clear(&pool->strangers);
 	free(pool);
 }
 
-void conn_accept(struct conn_pool *pool, int fd)
+static void shed(struct conn_pool *pool, struct stranger *stranger, enum conn_shed why)
+{
+	pool->events.shed(pool->events.arg, conn_of(stranger), why);
+	conn_close(conn_of(stranger));
+}
+
+bool conn_pool_shed(struct conn_pool *pool)
+{
+	if (!pool->strangers.all)
+		return false;
+	shed(pool, pool->strangers.all, CONN_SHED_STARVED);
+	return true;
+}
+
+/* Whoever has come last is served, and the oldest make way for it. */
+static void keep_limits(struct conn_pool *pool, const struct conn *newest)
+{
+	const struct conn_settings *settings = &pool->settings;
+	const struct stranger *stranger = &newest->stranger;
+	unsigned of_host = strangers_on_loopback(&pool->strangers, stranger)
+	                       ? settings->max_of_loopback
+	                       : settings->max_per_address;
+
+	if (strangers_of_host(stranger) > of_host)
+		shed(pool, strangers_oldest_of_host(stranger), CONN_SHED_ADDRESS);
+	if (pool->strangers.n > settings->max_connections)
+		shed(pool, pool->strangers.all, CONN_SHED_ALL);
+}
+
+/* Where memory is out, that of those who have come before. */
+static struct conn *conn_new(struct conn_pool *pool)
 {
 	struct conn *conn = calloc(1, sizeof(*conn));
 
+	for (int i = 0; i < SHED_FOR_MEMORY && !conn && conn_pool_shed(pool); i++)
+		conn = calloc(1, sizeof(*conn));
+	return conn;
+}
+
+void conn_accept(struct conn_pool *pool, int fd, const struct sockaddr_any *from)
+{
+	struct conn *conn = conn_new(pool);
+
 	if (!conn) {
+		metrics_count(METRIC_REFUSED_NO_MEMORY);
 		close(fd);
 		return;
 	}
@@ -397,7 +465,7 @@ void conn_accept(struct conn_pool *pool, int fd)
 	conn->fd = fd;
 	conn->state = CONN_READING;
 	event_assign(&conn->event, pool->base, fd, EV_READ | EV_PERSIST, on_event, conn);
-	DL_APPEND(pool->open, conn);
+	pool->accepting = from;
 
 	unsigned delay_s = pool->settings.delay_accept_s;
 	if (!delay_s)
@@ -408,15 +476,29 @@ void conn_accept(struct conn_pool *pool, int fd)
 		conn_close(conn);
 }
 
-bool conn_pool_shed(struct conn_pool *pool)
+/* --- what others ask ------------------------------------------------------------ */
+
+bool conn_shed_other(const struct conn *conn)
 {
-	if (!pool->open)
-		return false;
-	conn_close(pool->open);
-	return true;
+	struct conn_pool *pool = conn->pool;
+	struct stranger *oldest = pool->strangers.all;
+
+	if (oldest == &conn->stranger)
+		oldest = oldest->next;
+	if (oldest)
+		shed(pool, oldest, CONN_SHED_STARVED);
+	return oldest != NULL;
 }
 
-/* --- what others ask ------------------------------------------------------------ */
+struct conn_counts conn_pool_count(const struct conn_pool *pool)
+{
+	return (struct conn_counts){.open = pool->strangers.n, .held = pool->n_registered};
+}
+
+bool conn_may_register(const struct conn *conn)
+{
+	return conn->pool->n_registered < conn->pool->settings.max_registered;
+}
 
 void conn_set_tag(struct conn *conn, void *tag)
 {
@@ -443,7 +525,7 @@ bool conn_is_loopback(const struct conn *conn)
 {
 	struct sockaddr_any peer;
 
-	return get_peer(conn, &peer) && sockaddr_is_loopback(&peer);
+	return get_peer(conn, &peer) && allow_is_loopback(conn->pool->settings.allow, &peer);
 }
 
 bool conn_is_local(const struct conn *conn)
@@ -453,7 +535,7 @@ bool conn_is_local(const struct conn *conn)
 	if (!get_peer(conn, &peer))
 		return false;
 	if (sockaddr_is_loopback(&peer))
-		return true;
+		return allow_is_loopback(conn->pool->settings.allow, &peer);
 	return getsockname(conn->fd, (struct sockaddr *)&own.storage, &own.len) == 0 &&
 	       sockaddr_same_host(&peer, &own);
 }

@@ -16,9 +16,11 @@
 
 #include "proto/epmd_msg.h"
 
-struct event_base;
+struct allow;
 struct conn;
 struct conn_pool;
+struct event_base;
+struct sockaddr_any;
 
 enum conn_after {
 	CONN_DROP,  /* close without an answer */
@@ -42,6 +44,15 @@ struct conn_reply {
 uint8_t *conn_reply_room(struct conn_reply *reply, size_t size);
 void conn_reply_added(struct conn_reply *reply, size_t len);
 
+/* Why a connection that has registered nobody had to make way. */
+enum conn_shed {
+	CONN_SHED_STARVED, /* descriptors or memory */
+	CONN_SHED_ALL,     /* too many in all */
+	CONN_SHED_ADDRESS, /* too many of its address */
+	CONN_SHED_SLOW,    /* too much waits to be read */
+	CONN_SHED_KINDS
+};
+
 struct conn_events {
 	/* A whole request came.  Fill in REPLY, whose AFTER is CONN_DROP at first. */
 	void (*request)(void *arg, struct conn *conn, const struct epmd_request *request,
@@ -50,6 +61,8 @@ struct conn_events {
 	void (*bad_request)(void *arg, struct conn *conn, enum epmd_decode why);
 	/* A held connection is about to be closed. */
 	void (*released)(void *arg, struct conn *conn);
+	/* The connection is about to be closed for the sake of others. */
+	void (*shed)(void *arg, const struct conn *conn, enum conn_shed why);
 	/* A reply with CONN_QUIT has been sent. */
 	void (*quit)(void *arg);
 	void *arg;
@@ -59,6 +72,14 @@ struct conn_settings {
 	unsigned idle_s;         /* -packet_timeout */
 	unsigned delay_accept_s; /* -delay_accept: wait before the first read */
 	unsigned delay_write_s;  /* -delay_write: wait before the answer */
+
+	/* See limits.h; all at least 1. */
+	unsigned max_connections;
+	unsigned max_per_address;
+	unsigned max_of_loopback;
+	unsigned max_registered;
+	size_t max_unsent;         /* bytes of answers that wait for their readers */
+	const struct allow *allow; /* borrowed; NULL: all of loopback is this host */
 };
 
 struct conn_pool *conn_pool_new(struct event_base *base, const struct conn_settings *settings,
@@ -67,17 +88,30 @@ struct conn_pool *conn_pool_new(struct event_base *base, const struct conn_setti
 void conn_pool_free(struct conn_pool *pool);
 
 /* Serves the accepted, non-blocking socket FD, which the pool takes over. */
-void conn_accept(struct conn_pool *pool, int fd);
+void conn_accept(struct conn_pool *pool, int fd, const struct sockaddr_any *from);
 
-/* Closes the oldest connection that is not held, to free its descriptor.  False
+/* Closes the oldest connection that has registered nobody, to free its descriptor.  False
  * when there is none. */
 bool conn_pool_shed(struct conn_pool *pool);
 
-/* Room for the owner of the events: what a held connection stands for. */
+/* How many there are. */
+struct conn_counts {
+	size_t open; /* have registered nobody */
+	size_t held; /* have */
+};
+struct conn_counts conn_pool_count(const struct conn_pool *pool);
+
+/* Room for the owner of the events: what a held connection stands for.  One without a tag has
+ * registered nobody. */
 void conn_set_tag(struct conn *conn, void *tag);
 void *conn_tag(const struct conn *conn);
 
 int conn_fd(const struct conn *conn);
+
+/* There is room for one more that registers a node. */
+bool conn_may_register(const struct conn *conn);
+/* Closes the oldest connection other than CONN that has registered nobody, for its memory. */
+bool conn_shed_other(const struct conn *conn);
 
 /* The other side is this host: loopback, or source address == destination. */
 bool conn_is_local(const struct conn *conn);

@@ -7,129 +7,126 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "facts_gather.h"
 #include "join/join.h"
 #include "join/owner.h"
-#include "peers.h"
-#include "proto/nodename.h"
+#include "report.h"
 
-#define LINE_MAX_SIZE (NODENAME_SIZE + 1024)
+#define LINE_MAX_SIZE 1024
+#define COMMAND_MAX 256
 
-/* What a peer calls itself must not reach a terminal's controls, nor forge a row. */
-static void mask_controls(uint8_t *line, size_t len)
+/* The command being run. */
+struct run {
+	const struct control *control;
+	struct conn_reply *reply;
+	bool json;
+	bool asker_discovers; /* its environment has ERL_EPMD_DISCOVERY */
+	char dist_port[32];   /* its ERL_DIST_PORT */
+};
+
+static void write_reply(void *arg, const char *text, size_t len)
 {
-	for (size_t i = 0; i + 1 < len; i++)
-		if (line[i] < ' ' || line[i] == 0x7F)
-			line[i] = '?';
-}
-
-__attribute__((format(printf, 2, 3))) static void add(struct conn_reply *reply, const char *format,
-                                                      ...)
-{
-	uint8_t *room = conn_reply_room(reply, LINE_MAX_SIZE);
-	va_list values;
+	struct conn_reply *reply = arg;
+	uint8_t *room = conn_reply_room(reply, len);
 
 	if (!room)
 		return;
+	memcpy(room, text, len);
+	conn_reply_added(reply, len);
+}
+
+/* STATUS and a line. */
+__attribute__((format(printf, 3, 4))) static void answer(struct conn_reply *reply, char status,
+                                                         const char *format, ...)
+{
+	char line[LINE_MAX_SIZE];
+	va_list values;
+
 	va_start(values, format);
-	int len = vsnprintf((char *)room, LINE_MAX_SIZE, format, values);
+	vsnprintf(line, sizeof(line), format, values);
 	va_end(values);
-	if (len <= 0)
-		return;
-	size_t added = (size_t)len < LINE_MAX_SIZE ? (size_t)len : LINE_MAX_SIZE - 1;
-	mask_controls(room, added);
-	conn_reply_added(reply, added);
+	write_reply(reply, &status, 1);
+	write_reply(reply, line, strlen(line));
+	write_reply(reply, "\n", 1);
 }
 
-/* --- -peers ----------------------------------------------------------------------------- */
+/* --- -peers and -doctor -------------------------------------------------------------------- */
 
-struct table {
-	const struct control *control;
-	struct conn_reply *reply;
-	unsigned rows;
-	unsigned joined;
-};
-
-static const char *state_of(const struct peer *peer)
+/* How the reply begins is known when its end is. */
+static void set_status(const struct conn_reply *reply, size_t at, char status)
 {
-	return peer->terminating ? "terminating" : peer->ready ? "ready" : "not ready";
+	if (!reply->no_memory)
+		reply->bytes[at] = (uint8_t)status;
 }
 
-/* Whom the nodes are connected with is then not known either. */
-static bool is_left_alone(const struct control *control)
+static void run_peers(const struct run *run)
 {
-	return !control->join || !join_is_on(control->join);
-}
+	const struct control *control = run->control;
+	const struct report_out out = {write_reply, run->reply};
+	struct facts facts;
 
-/* A node without a port is neither looked at nor dialled, whatever stood between the two before. */
-static const char *joined_word(const struct control *control, const struct peer_node *node,
-                               enum pair_outcome outcome)
-{
-	if (is_left_alone(control))
-		return "left alone";
-	if (!node->port && outcome != PAIR_JOINED)
-		return "no port";
-	return pair_outcome_word(outcome);
-}
-
-static void add_row(void *arg, const struct peer_node *node)
-{
-	struct table *table = arg;
-	const char *reason = "";
-	enum pair_outcome outcome = PAIR_UNTRIED;
-	char port[8] = "-";
-
-	if (table->control->join)
-		outcome = join_outcome(table->control->join, node->name, &reason);
-	if (node->port)
-		snprintf(port, sizeof(port), "%u", node->port);
-	table->rows++;
-	table->joined += outcome == PAIR_JOINED;
-	add(table->reply, "%-36s %-5s %-11s %s\n", node->name, port, state_of(node->peer),
-	    joined_word(table->control, node, outcome));
-	if (node->peer->pod)
-		add(table->reply, "    pod %s\n", node->peer->pod);
-	if (!node->port)
-		add(table->reply, "    no port: %s\n",
-		    node->reason[0] ? node->reason : "not asked yet");
-	else if (outcome != PAIR_JOINED && reason[0])
-		add(table->reply, "    %s\n", reason);
-}
-
-static void run_peers(const struct control *control, struct conn_reply *reply)
-{
-	struct table table = {.control = control, .reply = reply};
-
-	if (!control->peers) {
-		add(reply, "%cdiscovery is off: %s\n", CONTROL_FAILED, control->off_because);
+	if (!control->peers && !run->json) {
+		answer(run->reply, CONTROL_FAILED, "discovery is off: %s", control->off_because);
 		return;
 	}
-	add(reply, "%c%-36s %-5s %-11s %s\n", CONTROL_OK, "NODE", "PORT", "ENDPOINT", "JOINED");
-	peers_each_node(control->peers, add_row, &table);
-	add(reply, "%u discovered, %u joined%s\n", table.rows, table.joined,
-	    is_left_alone(control) ? "; joining is off" : "");
+	if (facts_gather(control, &facts) < 0) {
+		answer(run->reply, CONTROL_FAILED, "out of memory");
+	} else {
+		const char status = control->peers ? CONTROL_OK : CONTROL_WRONG;
+		write_reply(run->reply, &status, 1);
+		if (run->json)
+			report_peers_json(&facts, &out);
+		else
+			report_peers(&facts, &out);
+	}
+	facts_clear(&facts);
+}
+
+static void run_doctor(const struct run *run)
+{
+	const struct report_out out = {write_reply, run->reply};
+	const char status = CONTROL_OK;
+	size_t begin = run->reply->len;
+	struct facts facts;
+
+	if (facts_gather(run->control, &facts) < 0) {
+		answer(run->reply, CONTROL_FAILED, "out of memory");
+		facts_clear(&facts);
+		return;
+	}
+	facts.wants_discovery = run->asker_discovers;
+	if (run->dist_port[0])
+		memcpy(facts.dist_port, run->dist_port, sizeof(facts.dist_port));
+	write_reply(run->reply, &status, 1);
+	bool well = run->json ? report_doctor_json(&facts, &out) : report_doctor(&facts, &out);
+	if (!well)
+		set_status(run->reply, begin, CONTROL_WRONG);
+	facts_clear(&facts);
 }
 
 /* --- -join ------------------------------------------------------------------------------ */
 
-static void run_join(const struct control *control, struct conn_reply *reply, bool on)
+static void run_join(const struct run *run, bool on)
 {
+	const struct control *control = run->control;
+
 	if (!control->join) {
-		add(reply, "%cdiscovery is off, so there is nobody to join: %s\n", CONTROL_FAILED,
-		    control->off_because);
+		answer(run->reply, CONTROL_FAILED,
+		       "discovery is off, so there is nobody to join: %s", control->off_because);
 		return;
 	}
 	join_switch(control->join, on);
-	add(reply, "%cjoining is %s\n", CONTROL_OK, on ? "on" : "off");
+	answer(run->reply, CONTROL_OK, "joining is %s", on ? "on" : "off");
 }
 
-static void run_join_on(const struct control *control, struct conn_reply *reply)
+static void run_join_on(const struct run *run)
 {
-	run_join(control, reply, true);
+	run_join(run, true);
 }
 
-static void run_join_off(const struct control *control, struct conn_reply *reply)
+static void run_join_off(const struct run *run)
 {
-	run_join(control, reply, false);
+	run_join(run, false);
 }
 
 /* --- all ---------------------------------------------------------------------------------- */
@@ -141,28 +138,62 @@ static bool is_trusted(int fd)
 	return owner_find(fd, &owner) && (owner.uid == 0 || owner.uid == geteuid());
 }
 
+/* What follows a command; false when it is not known. */
+static bool read_word(struct run *run, const char *word)
+{
+	static const char dist_port[] = "dist_port=";
+
+	if (strcmp(word, "json") == 0)
+		run->json = true;
+	else if (strcmp(word, "discovery") == 0)
+		run->asker_discovers = true;
+	else if (strncmp(word, dist_port, sizeof(dist_port) - 1) == 0)
+		snprintf(run->dist_port, sizeof(run->dist_port), "%s",
+		         word + sizeof(dist_port) - 1);
+	else
+		return false;
+	return true;
+}
+
+static bool read_words(struct run *run, char *text)
+{
+	char *word;
+
+	while ((word = strsep(&text, " ")))
+		if (*word && !read_word(run, word))
+			return false;
+	return true;
+}
+
 void control_run(const struct control *control, struct wire_bytes command, int fd,
                  struct conn_reply *reply)
 {
 	static const struct {
 		const char *text;
-		void (*run)(const struct control *control, struct conn_reply *reply);
+		void (*run)(const struct run *run);
 		bool changes;
-	} commands[] = {{"peers", run_peers, false},
-	                {"join on", run_join_on, true},
-	                {"join off", run_join_off, true}};
+		bool takes_words;
+	} commands[] = {{"peers", run_peers, false, true},
+	                {"doctor", run_doctor, false, true},
+	                {"join on", run_join_on, true, false},
+	                {"join off", run_join_off, true, false}};
+	struct run run = {.control = control, .reply = reply};
+	char text[COMMAND_MAX];
 
+	snprintf(text, sizeof(text), "%.*s", (int)command.len, (const char *)command.at);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (strlen(commands[i].text) != command.len ||
-		    memcmp(commands[i].text, command.at, command.len) != 0)
+		size_t len = strlen(commands[i].text);
+		if (strncmp(text, commands[i].text, len) != 0 || (text[len] && text[len] != ' '))
 			continue;
+		if (text[len] && (!commands[i].takes_words || !read_words(&run, text + len)))
+			break;
 		if (commands[i].changes && !is_trusted(fd))
-			add(reply, "%cthat is for root and for the user who runs this epmd\n",
-			    CONTROL_FAILED);
+			answer(reply, CONTROL_FAILED,
+			       "that is for root and for the user who runs this epmd");
 		else
-			commands[i].run(control, reply);
+			commands[i].run(&run);
 		return;
 	}
-	add(reply, "%cthis epmd does not know that command: is the running one older?\n",
-	    CONTROL_FAILED);
+	answer(reply, CONTROL_FAILED,
+	       "this epmd does not know that command: is the running one older?");
 }

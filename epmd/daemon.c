@@ -2,18 +2,22 @@
 #include "config.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <time.h>
 
 #include <event2/event.h>
 
 #include "abspath.h"
+#include "admission.h"
+#include "allow.h"
 #include "cluster.h"
 #include "daemon.h"
 #include "daemonize.h"
+#include "discovery/clock.h"
 #include "hosts_file.h"
 #include "join/join.h"
 #include "kept.h"
@@ -23,14 +27,18 @@
 #include "privilege.h"
 #include "server.h"
 #include "service.h"
+#include "status.h"
 
 #define ERROR_SIZE 512
 
 struct daemon {
 	const struct options *options;
+	struct admission admission;
 	struct cluster cluster;
 	char *paths[4];                 /* under -daemon: those of settings, from / (keep_paths) */
 	char setting_error[ERROR_SIZE]; /* under -daemon: what is wrong with a setting */
+	char status_error[ERROR_SIZE];  /* the same of the status listener */
+	struct sockaddr_any status_address; /* of no family: there is none */
 	struct event_base *base;
 	struct event *terminate;
 	struct event *interrupt;
@@ -43,6 +51,8 @@ struct daemon {
 	struct hosts_file *hosts_file;
 	struct registry_watcher hosts_changed;
 	struct control control;
+	struct status_view status_view;
+	struct status *status;
 };
 
 /* --- the port ---------------------------------------------------------------------------- */
@@ -118,6 +128,20 @@ static int set_log_level(const struct options *options, char *error, size_t erro
 	return -1;
 }
 
+static int set_log_format(const struct options *options, char *error, size_t error_size)
+{
+	const char *text = options->settings[SETTING_LOG_FORMAT];
+	enum log_format format = LOG_FORMAT_TEXT;
+	bool good = !text || log_format_parse(text, &format);
+
+	log_set_format(format);
+	if (good)
+		return 0;
+	snprintf(error, error_size, "%s=%s is wrong: give text or json",
+	         options_setting_variable(SETTING_LOG_FORMAT), text);
+	return -1;
+}
+
 static int set_log_target(const struct options *options, char *error, size_t error_size)
 {
 	const char *where = options->settings[SETTING_LOG];
@@ -140,14 +164,15 @@ static int set_log_target(const struct options *options, char *error, size_t err
 	return result;
 }
 
-/* Where and how much to log.  Returns 0, or -1 with ERROR; what can be used of the two
+/* Where, how much and how to log.  Returns 0, or -1 with ERROR; what can be used of the
  * settings is used all the same. */
 static int set_log(const struct options *options, char *error, size_t error_size)
 {
 	int target = set_log_target(options, error, error_size);
 	int level = set_log_level(options, error, error_size);
+	int format = set_log_format(options, error, error_size);
 
-	return target < 0 || level < 0 ? -1 : 0;
+	return target < 0 || level < 0 || format < 0 ? -1 : 0;
 }
 
 /* ARG is the stream to say it on, or NULL for the log. */
@@ -201,11 +226,36 @@ static int read_settings(struct daemon *daemon)
 	return goes_on ? 0 : -1;
 }
 
+/* A wrong address costs no more than the status listener.  Returns as read_settings does. */
+static int read_status_address(struct daemon *daemon)
+{
+	const char *text = daemon->options->settings[SETTING_STATUS_ADDRESS];
+	char error[ERROR_SIZE / 2];
+
+	if (!text || status_address_parse(text, &daemon->status_address, error, sizeof(error)))
+		return 0;
+	snprintf(daemon->status_error, sizeof(daemon->status_error), "%s=%.*s %s",
+	         options_setting_variable(SETTING_STATUS_ADDRESS), 200, text, error);
+	fprintf(stderr, "epmd: %s\n", daemon->status_error);
+	return daemon->options->daemon ? 0 : -1;
+}
+
 static void warn_foreign(void *arg, const char *variable)
 {
 	(void)arg;
 	log_warning("%s is set, but means nothing where peers are read from a file: unset it",
 	            variable);
+}
+
+/* The same for who is served, and how many. */
+static int read_admission(struct daemon *daemon)
+{
+	struct admission *admission = &daemon->admission;
+
+	if (admission_read(admission, daemon->options, wants_discovery(daemon->options)) == 0)
+		return 0;
+	fprintf(stderr, "epmd: %s\n", admission->error);
+	return daemon->options->daemon && admission->allow ? 0 : -1;
 }
 
 /* Of those that are not wrong but do not do what they are there for. */
@@ -244,12 +294,21 @@ static void free_paths(struct daemon *daemon)
 		free(daemon->paths[i]);
 }
 
+static void clear_settings(struct daemon *daemon)
+{
+	cluster_clear(&daemon->cluster);
+	admission_clear(&daemon->admission);
+	free_paths(daemon);
+}
+
 /* --- discovery ------------------------------------------------------------------------------ */
 
 static void on_peer_changed(void *arg, const struct peer *before, const struct peer *after)
 {
 	const struct daemon *daemon = arg;
 
+	allow_peer_changed(daemon->admission.allow, before ? before->address : NULL,
+	                   after ? after->address : NULL);
 	peers_changed(daemon->peers, before, after);
 }
 
@@ -296,6 +355,8 @@ static void start_joining(struct daemon *daemon)
 		start_hosts_file(daemon, registry);
 	daemon->control.peers = daemon->peers;
 	daemon->control.join = daemon->join;
+	daemon->control.source_ops = daemon->cluster.source;
+	daemon->control.source = daemon->source;
 }
 
 /* Returns 0, or -1 when a foreground start must end. */
@@ -310,6 +371,8 @@ static int start_discovery(struct daemon *daemon)
 		return 0;
 	daemon->peers = peers_new(daemon->base, server_registry(daemon->server), &daemon->cluster,
 	                          daemon->options->port);
+	daemon->cluster.source_settings.is_own = peers_is_own_address;
+	daemon->cluster.source_settings.is_own_arg = daemon->peers;
 	if (daemon->peers)
 		daemon->source = ops->start(daemon->base, &daemon->cluster.source_settings, &events,
 		                            error, sizeof(error));
@@ -323,6 +386,44 @@ static int start_discovery(struct daemon *daemon)
 	}
 	log_error("discovery is off: %s", error);
 	snprintf(daemon->setting_error, sizeof(daemon->setting_error), "%s", error);
+	daemon->control.off_because = daemon->setting_error;
+	daemon->control.setting_error = daemon->setting_error;
+	return 0;
+}
+
+/* --- the status listener --------------------------------------------------------------------- */
+
+/* Returns as start_discovery does. */
+static int start_status(struct daemon *daemon)
+{
+	char error[ERROR_SIZE / 2];
+
+	if (daemon->status_error[0])
+		log_error("%s", daemon->status_error);
+	if (daemon->status_address.storage.ss_family == AF_UNSPEC)
+		return 0;
+	daemon->status_view = (struct status_view){
+	    .options = daemon->options,
+	    .server = daemon->server,
+	    .control = &daemon->control,
+	    .source_ops = daemon->cluster.source,
+	    .source = daemon->source,
+	    .setting_error = daemon->setting_error,
+	    .started_s = time(NULL),
+	};
+	daemon->status = status_new(daemon->base, &daemon->status_address, &daemon->status_view,
+	                            error, sizeof(error));
+	if (daemon->status)
+		return 0;
+	snprintf(daemon->status_error, sizeof(daemon->status_error),
+	         "%s=%.*s %s: give another port, or an address of this host",
+	         options_setting_variable(SETTING_STATUS_ADDRESS), 200,
+	         daemon->options->settings[SETTING_STATUS_ADDRESS], error);
+	if (!daemon->options->daemon) {
+		fprintf(stderr, "epmd: %s\n", daemon->status_error);
+		return -1;
+	}
+	log_error("%s", daemon->status_error);
 	return 0;
 }
 
@@ -345,17 +446,6 @@ static void on_quit(void *arg)
 	kept_let_go(daemon->kept);
 }
 
-/* Each client is a descriptor; take all that we may have. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 static struct event *watch_signal(struct daemon *daemon, int signal)
 {
 	struct event *event = evsignal_new(daemon->base, signal, on_signal, daemon);
@@ -367,15 +457,22 @@ static struct event *watch_signal(struct daemon *daemon, int signal)
 	return event;
 }
 
+static void on_libevent_says(int severity, const char *line)
+{
+	log_limited(severity >= EVENT_LOG_WARN ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG,
+	            "libevent: %s", line);
+}
+
 static int set_up(struct daemon *daemon, const struct listener_set *set)
 {
+	event_set_log_callback(on_libevent_says);
 	daemon->base = event_base_new();
 	if (!daemon->base)
 		return -1;
 	daemon->terminate = watch_signal(daemon, SIGTERM);
 	daemon->interrupt = watch_signal(daemon, SIGINT);
 	daemon->server = server_new(daemon->base, daemon->options, set, daemon->cluster.names_shown,
-	                            &daemon->control);
+	                            &daemon->control, &daemon->admission);
 	daemon->kept = kept_new(daemon->base, &daemon->keeper);
 	if (!daemon->terminate || !daemon->interrupt || !daemon->server || !daemon->kept)
 		return -1;
@@ -385,6 +482,7 @@ static int set_up(struct daemon *daemon, const struct listener_set *set)
 
 static void tear_down(struct daemon *daemon)
 {
+	status_free(daemon->status);
 	if (daemon->source)
 		daemon->cluster.source->stop(daemon->source);
 	join_free(daemon->join);
@@ -400,8 +498,7 @@ static void tear_down(struct daemon *daemon)
 		event_free(daemon->interrupt);
 	if (daemon->base)
 		event_base_free(daemon->base);
-	cluster_clear(&daemon->cluster);
-	free_paths(daemon);
+	clear_settings(daemon);
 }
 
 /* What there is if something goes wrong. */
@@ -423,12 +520,19 @@ static int serve(struct daemon *daemon, struct listener_set *set)
 		return 1;
 	}
 	daemon->control.off_because = "set ERL_EPMD_DISCOVERY to have it";
+	daemon->control.options = daemon->options;
+	daemon->control.cluster = &daemon->cluster;
+	daemon->control.registry = server_registry(daemon->server);
+	daemon->control.started_ms = clock_now_ms();
+	daemon->control.keeper = &daemon->keeper;
 	if (daemon->setting_error[0]) {
 		log_error("discovery is off: %s", daemon->setting_error);
 		daemon->control.off_because = daemon->setting_error;
+		daemon->control.setting_error = daemon->setting_error;
 	}
+	admission_warn(&daemon->admission);
 	warn_of_settings(daemon);
-	if (start_discovery(daemon) < 0)
+	if (start_discovery(daemon) < 0 || start_status(daemon) < 0)
 		return 1;
 	if (daemon->options->systemd && service_notify("READY=1") < 0)
 		log_warning("systemd cannot be told that epmd is ready: %s", strerror(errno));
@@ -441,9 +545,13 @@ static int serve(struct daemon *daemon, struct listener_set *set)
 /* The port is bound and the log is open; what comes later needs little. */
 static void drop_privileges(const struct daemon *daemon)
 {
+	uint16_t status_port = daemon->status_address.storage.ss_family == AF_UNSPEC
+	                           ? 0
+	                           : sockaddr_port(&daemon->status_address);
 	const struct privilege_needs needs = {
 	    .reads_files = daemon->cluster.source != NULL,
 	    .writes_files = daemon->cluster.source && daemon->cluster.hosts_file,
+	    .binds_ports = status_port > 0 && status_port < IPPORT_RESERVED,
 	};
 
 	if (privilege_drop(&needs) < 0)
@@ -471,17 +579,17 @@ static int run(struct daemon *daemon, struct listener_set *set)
 {
 	int status = 1;
 
-	if (read_settings(daemon) < 0) {
+	if (read_settings(daemon) < 0 || read_admission(daemon) < 0 ||
+	    read_status_address(daemon) < 0) {
 		listener_close(set);
+		clear_settings(daemon);
 		return 1;
 	}
 	drop_privileges(daemon);
 	if (daemon->options->daemon && detach(daemon, set, &status) < 0) {
-		cluster_clear(&daemon->cluster);
-		free_paths(daemon);
+		clear_settings(daemon);
 		return status;
 	}
-	raise_descriptor_limit();
 	status = serve(daemon, set);
 	tear_down(daemon);
 	return status;

@@ -19,6 +19,9 @@
 #define ACCEPT_BATCH 64
 /* How long accepting rests when there is no descriptor and none can be freed. */
 #define STARVED_REST_MS 100
+/* What the kernel may hold of an answer that is not read; accepted sockets have it from theirs.
+ * Without it that is what tcp_wmem says, 4 MiB each. */
+#define UNREAD_MAX (256 * 1024)
 
 /* As many as the kernel bears (net.core.somaxconn cuts it down).  SOMAXCONN is a constant of the C library,
  * 128 with musl, and a client of a full queue waits a second before it asks again. */
@@ -199,8 +202,7 @@ int listener_adopt(int first_fd, size_t n, struct listener_set *set)
 	for (size_t i = 0; i < n; i++) {
 		int fd = first_fd + (int)i;
 		int flags = fcntl(fd, F_GETFL);
-		if (flags < 0 || !is_listening(fd) ||
-		    fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+		if (flags < 0 || !is_listening(fd) || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
 		    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 			return -1;
 		set->fds[i] = fd;
@@ -222,10 +224,16 @@ struct listener {
 	struct listener_set set;
 	struct event *events[LISTENER_MAX];
 	struct event *resume;
+	int spare; /* on /dev/null, to be given for an accepted socket; -1: lost */
 	listener_accepted_fn *accepted;
 	listener_starved_fn *starved;
 	void *arg;
 };
+
+static int open_spare(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
 
 static void rest(struct listener *listener)
 {
@@ -244,6 +252,8 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (listener->spare < 0)
+		listener->spare = open_spare();
 	for (size_t i = 0; i < listener->set.n; i++) {
 		if (event_add(listener->events[i], NULL) < 0) {
 			rest(listener);
@@ -257,17 +267,33 @@ static bool out_of_descriptors(int why)
 	return why == EMFILE || why == ENFILE || why == ENOBUFS || why == ENOMEM;
 }
 
+/* Lets the next of FD know at once that nobody can serve it.  False when that fails too. */
+static bool turn_away(struct listener *listener, int fd)
+{
+	if (listener->spare < 0)
+		return false;
+	close(listener->spare);
+	int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	if (accepted >= 0)
+		close(accepted);
+	listener->spare = open_spare();
+	return accepted >= 0;
+}
+
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
 	struct listener *listener = arg;
 
 	(void)what;
-	for (int i = 0; i < ACCEPT_BATCH; i++) {
-		int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	/* Who asks for the end has it before the batch is done (listener_stop). */
+	for (int i = 0; i < ACCEPT_BATCH && listener->set.n > 0; i++) {
+		struct sockaddr_any from = {.len = sizeof(from.storage)};
+		int accepted = accept4(fd, (struct sockaddr *)&from.storage, &from.len,
+		                       SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (accepted >= 0) {
-			listener->accepted(listener->arg, accepted);
+			listener->accepted(listener->arg, accepted, &from);
 		} else if (out_of_descriptors(errno)) {
-			if (!listener->starved(listener->arg)) {
+			if (!listener->starved(listener->arg) && !turn_away(listener, fd)) {
 				rest(listener);
 				return;
 			}
@@ -283,6 +309,7 @@ struct listener *listener_serve(struct event_base *base, const struct listener_s
                                 listener_accepted_fn *accepted, listener_starved_fn *starved,
                                 void *arg)
 {
+	const int unread = UNREAD_MAX;
 	struct listener *listener = calloc(1, sizeof(*listener));
 
 	if (!listener)
@@ -290,6 +317,7 @@ struct listener *listener_serve(struct event_base *base, const struct listener_s
 	listener->accepted = accepted;
 	listener->starved = starved;
 	listener->arg = arg;
+	listener->spare = open_spare();
 	listener->resume = evtimer_new(base, on_resume, listener);
 	if (!listener->resume)
 		goto failed;
@@ -299,6 +327,7 @@ struct listener *listener_serve(struct event_base *base, const struct listener_s
 		if (!event)
 			goto failed;
 		listener->events[i] = event;
+		setsockopt(set->fds[i], SOL_SOCKET, SO_SNDBUF, &unread, sizeof(unread));
 		if (event_add(event, NULL) < 0)
 			goto failed;
 	}
@@ -307,6 +336,14 @@ struct listener *listener_serve(struct event_base *base, const struct listener_s
 failed:
 	listener_free(listener);
 	return NULL;
+}
+
+void listener_stop(struct listener *listener)
+{
+	for (size_t i = 0; i < listener->set.n; i++)
+		event_del(listener->events[i]);
+	event_del(listener->resume);
+	listener_close(&listener->set);
 }
 
 void listener_free(struct listener *listener)
@@ -319,5 +356,7 @@ void listener_free(struct listener *listener)
 	if (listener->resume)
 		event_free(listener->resume);
 	listener_close(&listener->set);
+	if (listener->spare >= 0)
+		close(listener->spare);
 	free(listener);
 }

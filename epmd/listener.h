@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct event_base;
+struct sockaddr_any;
 
 #define LISTENER_MAX 64
 
@@ -39,9 +40,10 @@ int listener_adopt(int first_fd, size_t n, struct listener_set *set);
 
 void listener_close(struct listener_set *set);
 
-/* Called for each accepted, non-blocking, close-on-exec socket. */
-typedef void listener_accepted_fn(void *arg, int fd);
-/* No descriptor is left: free one.  False when none can be freed. */
+/* Called for each accepted, non-blocking, close-on-exec socket, and where it comes FROM. */
+typedef void listener_accepted_fn(void *arg, int fd, const struct sockaddr_any *from);
+/* No descriptor is left: free one.  False when none can be freed: then whoever comes is accepted
+ * and closed, with a descriptor that is kept for that, rather than left without an answer. */
 typedef bool listener_starved_fn(void *arg);
 
 struct listener;
@@ -50,6 +52,8 @@ struct listener;
 struct listener *listener_serve(struct event_base *base, const struct listener_set *set,
                                 listener_accepted_fn *accepted, listener_starved_fn *starved,
                                 void *arg);
+/* Closes the sockets; nobody is accepted any more.  May be called by what ACCEPTED leads to. */
+void listener_stop(struct listener *listener);
 /* Closes the sockets. */
 void listener_free(struct listener *listener);
 

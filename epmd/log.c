@@ -9,19 +9,29 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "discovery/clock.h"
 #include "log.h"
+#include "log_limit.h"
+#include "log_line.h"
 #include "log_syslog.h"
-
-#define LINE_MAX_BYTES 2048
-#define STAMP_ROOM 64
-#define LOST_ROOM 64
+#include "metrics.h"
 
 /* A pipe that can take anything takes so much. */
-_Static_assert(LINE_MAX_BYTES + STAMP_ROOM <= PIPE_BUF, "a line must fit into a pipe");
+#define LINE_SIZE PIPE_BUF
+_Static_assert(LOG_LINE_MESSAGE_SIZE + LOG_LINE_MISSING_SIZE + 64 <= LINE_SIZE,
+               "a line must fit into a pipe");
+
+/* What a container's runtime reads, and `kubectl logs` shows. */
+#define CONTAINER_STDERR "/proc/1/fd/2"
+
+/* How formats begin that name first whom the line is about. */
+#define ABOUT_FIRST "%s: "
 
 /* The log is the one thing that every part writes to, so it is the one global. */
 static struct {
@@ -29,7 +39,10 @@ static struct {
 	enum log_target target;
 	int fd;
 	struct log_syslog syslog;
+	enum log_format format;
+	struct log_limit limit;
 	unsigned long lost; /* lines since one got through */
+	char path[256];     /* of LOG_TO_FILE, as it was given */
 } state = {
     .level = LOG_LEVEL_WARNING,
     .target = LOG_TO_STDERR,
@@ -63,6 +76,19 @@ bool log_level_parse(const char *text, enum log_level *level)
 	return false;
 }
 
+void log_set_format(enum log_format format)
+{
+	state.format = format;
+}
+
+bool log_format_parse(const char *text, enum log_format *format)
+{
+	bool json = strcmp(text, "json") == 0;
+
+	*format = json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT;
+	return json || strcmp(text, "text") == 0;
+}
+
 static void set_target(enum log_target target, int fd)
 {
 	if (state.target == LOG_TO_FILE)
@@ -79,12 +105,40 @@ int log_open_file(const char *path)
 	if (fd < 0)
 		return -1;
 	set_target(LOG_TO_FILE, fd);
+	snprintf(state.path, sizeof(state.path), "%s", path);
 	return 0;
+}
+
+const char *log_where(void)
+{
+	switch (state.target) {
+	case LOG_TO_STDERR:
+		return "stderr";
+	case LOG_TO_SYSLOG:
+		return "syslog";
+	case LOG_TO_FILE:
+		return state.path;
+	case LOG_TO_NOWHERE:
+		break;
+	}
+	return "nowhere";
 }
 
 void log_open_syslog(void)
 {
 	set_target(LOG_TO_SYSLOG, -1);
+}
+
+/* A socket cannot be opened, but may be what we have inherited.  Anything else that we have must
+ * not be kept: whoever started us may wait for its end. */
+static int inherited_from_container(void)
+{
+	struct stat own, container;
+
+	if (fstat(STDERR_FILENO, &own) < 0 || stat(CONTAINER_STDERR, &container) < 0 ||
+	    own.st_dev != container.st_dev || own.st_ino != container.st_ino)
+		return -1;
+	return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 }
 
 void log_open_daemon(void)
@@ -94,11 +148,14 @@ void log_open_daemon(void)
 		return;
 	}
 	/* Without O_CREAT: nothing may appear where PID 1 has no stderr. */
-	int fd = open("/proc/1/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	int fd = open(CONTAINER_STDERR, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		fd = inherited_from_container();
 	if (fd >= 0)
 		set_target(LOG_TO_FILE, fd);
 	else
 		set_target(LOG_TO_NOWHERE, -1);
+	snprintf(state.path, sizeof(state.path), "%s", "the container's stderr");
 }
 
 /* A peer's text may end up in a line; it must not be able to forge another. */
@@ -118,52 +175,96 @@ static bool has_room(int fd)
 }
 
 /* One write per line, so that lines of several writers do not mix. */
-static bool write_line(enum log_level level, const char *line)
+static bool write_line(const struct log_line *line)
 {
-	char out[LINE_MAX_BYTES + STAMP_ROOM];
-	struct timespec now;
-	struct tm tm;
-	char when[32];
+	char out[LINE_SIZE];
+	size_t n = state.format == LOG_FORMAT_JSON ? log_line_json(line, out, sizeof(out))
+	                                           : log_line_text(line, out, sizeof(out));
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
-	int n = snprintf(out, sizeof(out), "%s.%03ldZ epmd %s: %s\n", when, now.tv_nsec / 1000000,
-	                 levels[level].name, line);
-	return n > 0 && has_room(state.fd) && write(state.fd, out, (size_t)n) == n;
+	if (n == 0 || !has_room(state.fd))
+		return false;
+	/* A socket that has room may have too little. */
+	ssize_t sent = send(state.fd, out, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (sent < 0 && errno == ENOTSOCK)
+		sent = write(state.fd, out, n);
+	return sent == (ssize_t)n;
 }
 
-static bool send_line(enum log_level level, const char *line)
+/* Syslog has a time and a level of its own. */
+static bool send_to_syslog(enum log_level level, const struct log_line *line)
 {
-	if (state.target == LOG_TO_SYSLOG)
-		return log_syslog_send(&state.syslog, levels[level].priority, line);
-	return write_line(level, line);
+	char out[LINE_SIZE], missing[LOG_LINE_MISSING_SIZE];
+
+	if (state.format == LOG_FORMAT_JSON) {
+		size_t n = log_line_json(line, out, sizeof(out));
+		out[n - 1] = '\0'; /* without the newline */
+	} else {
+		log_line_missing(line, missing);
+		snprintf(out, sizeof(out), "%s%s", line->message, missing);
+	}
+	return log_syslog_send(&state.syslog, levels[level].priority, out);
 }
 
-__attribute__((format(printf, 2, 0))) static void say(enum log_level level, const char *format,
-                                                      va_list args)
+static void send_line(enum log_level level, struct log_line *line)
 {
-	char line[LINE_MAX_BYTES];
-
-	if (level > state.level || state.target == LOG_TO_NOWHERE)
-		return;
-	vsnprintf(line, sizeof(line) - LOST_ROOM, format, args);
-	mask_controls(line);
-	if (state.lost > 0)
-		snprintf(line + strlen(line), LOST_ROOM, " (%lu lines before it are lost)",
-		         state.lost);
-	if (send_line(level, line))
+	clock_gettime(CLOCK_REALTIME, &line->at);
+	line->level = levels[level].name;
+	line->lost = state.lost;
+	if (state.target == LOG_TO_SYSLOG ? send_to_syslog(level, line) : write_line(line)) {
 		state.lost = 0;
-	else
+	} else {
 		state.lost++;
+		metrics_count(METRIC_LOG_LOST);
+	}
 }
 
-#define SAY(level)                        \
-	do {                              \
-		va_list args;             \
-		va_start(args, format);   \
-		say(level, format, args); \
-		va_end(args);             \
+static bool is_wanted(enum log_level level)
+{
+	return level <= state.level && state.target != LOG_TO_NOWHERE;
+}
+
+/* Fills in all of LINE that the caller has not, and sends it. */
+__attribute__((format(printf, 3, 0))) static void say(enum log_level level, struct log_line *line,
+                                                      const char *format, va_list args)
+{
+	char message[LOG_LINE_MESSAGE_SIZE], about[LOG_LINE_ABOUT_SIZE] = "";
+	va_list again;
+
+	va_copy(again, args);
+	if (strncmp(format, ABOUT_FIRST, strlen(ABOUT_FIRST)) == 0)
+		snprintf(about, sizeof(about), "%s", va_arg(again, const char *));
+	va_end(again);
+	vsnprintf(message, sizeof(message), format, args);
+	mask_controls(message);
+	mask_controls(about);
+	line->message = message;
+	line->about = about;
+	send_line(level, line);
+}
+
+static void say_limited(enum log_level level, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void say_limited(enum log_level level, const char *format, va_list args)
+{
+	struct log_line line = {0};
+	enum log_pass pass = log_limit_ask(&state.limit, format, clock_now_ms(), &line.suppressed);
+
+	line.last = pass == LOG_PASS_LAST;
+	if (pass == LOG_SUPPRESS)
+		metrics_count(METRIC_LOG_SUPPRESSED);
+	else
+		say(level, &line, format, args);
+}
+
+#define SAY(level)                                       \
+	do {                                             \
+		struct log_line line = {0};              \
+		va_list args;                            \
+		va_start(args, format);                  \
+		if (is_wanted(level))                    \
+			say(level, &line, format, args); \
+		va_end(args);                            \
 	} while (0)
 
 void log_error(const char *format, ...)
@@ -189,4 +290,14 @@ void log_debug(const char *format, ...)
 void log_at(enum log_level level, const char *format, ...)
 {
 	SAY(level);
+}
+
+void log_limited(enum log_level level, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	if (is_wanted(level))
+		say_limited(level, format, args);
+	va_end(args);
 }

@@ -8,6 +8,7 @@
 
 #include "client.h"
 #include "daemon.h"
+#include "doctor_client.h"
 #include "options.h"
 #include "proctitle.h"
 
@@ -53,6 +54,8 @@ int main(int argc, char *argv[])
 	case OPTIONS_OK:
 		return run(&options);
 	case OPTIONS_WRONG:
+		if (options.command == COMMAND_DOCTOR)
+			return doctor_client_run(&options, FACTS_NOBODY, error);
 		fprintf(stderr, "epmd: %s\n", error);
 		return 1;
 	case OPTIONS_USAGE:

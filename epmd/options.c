@@ -47,9 +47,23 @@ static const struct {
                        "who sees discovered nodes: local (default), none or all"},
     [SETTING_KUBECONFIG] = {PREFIX "KUBECONFIG", "-kubeconfig", "FILE",
                             "API access (default: service account, then $KUBECONFIG)"},
+    [SETTING_ALLOW] = {PREFIX "ALLOW", "-allow", "WHO,..",
+                       "who may ask from elsewhere: CIDRs, peers (default: all)"},
+    [SETTING_REMOTE_LOOPBACK] = {PREFIX "REMOTE_LOOPBACK", "-remote_loopback", "ADDRESS,..",
+                                 "where a service mesh comes from (default: 127.0.0.6)"},
+    [SETTING_MAX_CONNECTIONS] = {PREFIX "MAX_CONNECTIONS", "-max_connections", "NUMBER",
+                                 "connections that register nobody, in all"},
+    [SETTING_MAX_PER_ADDRESS] = {PREFIX "MAX_PER_ADDRESS", "-max_per_address", "NUMBER",
+                                 "the same, from one address elsewhere"},
+    [SETTING_MAX_UNSENT] = {PREFIX "MAX_UNSENT", "-max_unsent", "MIB",
+                            "answers that wait for their readers, in all (64)"},
     [SETTING_LOG] = {PREFIX "LOG", "-log", "WHERE", "stderr, syslog or a file"},
     [SETTING_LOG_LEVEL] = {PREFIX "LOG_LEVEL", "-log_level", "LEVEL",
                            "error, warning, info (default with discovery, else warning), debug"},
+    [SETTING_LOG_FORMAT] = {PREFIX "LOG_FORMAT", "-log_format", "FORM",
+                            "text (default), or json: an object a line"},
+    [SETTING_STATUS_ADDRESS] = {PREFIX "STATUS_ADDRESS", "-status_address", "HOST:PORT",
+                                "HTTP listener: /livez, /readyz, /metrics and /status"},
 };
 
 /* Read by OTP or by us, without a row above. */
@@ -135,11 +149,14 @@ static enum options_result read_environment(struct options *options, char *error
 	for (int i = 0; i < SETTING_COUNT; i++) {
 		const char *value = getenv(settings[i].variable);
 		options->settings[i] = value && *value ? value : NULL;
+		options->origins[i] = options->settings[i] ? ORIGIN_VARIABLE : ORIGIN_NOBODY;
 	}
 	/* libcluster's users know this one without our prefix. */
 	const char *domain = getenv("CLUSTER_DOMAIN");
-	if (!options->settings[SETTING_CLUSTER_DOMAIN] && domain && *domain)
+	if (!options->settings[SETTING_CLUSTER_DOMAIN] && domain && *domain) {
 		options->settings[SETTING_CLUSTER_DOMAIN] = domain;
+		options->origins[SETTING_CLUSTER_DOMAIN] = ORIGIN_OTHER_VARIABLE;
+	}
 	return read_port(options, error, error_size);
 }
 
@@ -207,6 +224,7 @@ static int read_setting(struct arguments *arguments, struct options *options)
 		if (arguments->left < 2)
 			return -1;
 		options->settings[i] = *arguments->at[1] ? arguments->at[1] : NULL;
+		options->origins[i] = options->settings[i] ? ORIGIN_FLAG : ORIGIN_NOBODY;
 		return consume(arguments, 2);
 	}
 	return 0;
@@ -224,26 +242,36 @@ static int read_command(struct arguments *arguments, struct options *options)
 		const char *flag;
 		enum command command;
 		int arguments;
+		bool in_json; /* knows -json */
 	} commands[] = {
-	    {"-names", COMMAND_NAMES, 0}, {"-started", COMMAND_STARTED, 0},
-	    {"-dump", COMMAND_DUMP, 0},   {"-kill", COMMAND_KILL, 0},
-	    {"-stop", COMMAND_STOP, 1},   {"-version", COMMAND_VERSION, 0},
-	    {"-peers", COMMAND_PEERS, 0}, {"-join", COMMAND_JOIN, 1},
-	    {"-h", COMMAND_HELP, 0},      {"-help", COMMAND_HELP, 0},
-	    {"--help", COMMAND_HELP, 0},  {"--version", COMMAND_VERSION, 0},
+	    {"-names", COMMAND_NAMES, 0, false},
+	    {"-started", COMMAND_STARTED, 0, false},
+	    {"-dump", COMMAND_DUMP, 0, false},
+	    {"-kill", COMMAND_KILL, 0, false},
+	    {"-stop", COMMAND_STOP, 1, false},
+	    {"-version", COMMAND_VERSION, 0, false},
+	    {"-peers", COMMAND_PEERS, 0, true},
+	    {"-doctor", COMMAND_DOCTOR, 0, true},
+	    {"-join", COMMAND_JOIN, 1, false},
+	    {"-h", COMMAND_HELP, 0, false},
+	    {"-help", COMMAND_HELP, 0, false},
+	    {"--help", COMMAND_HELP, 0, false},
+	    {"--version", COMMAND_VERSION, 0, false},
 	};
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(arguments->at[0], commands[i].flag) != 0)
 			continue;
-		if (arguments->left != 1 + commands[i].arguments)
+		options->json = commands[i].in_json && arguments->left == 2 &&
+		                strcmp(arguments->at[1], "-json") == 0;
+		if (arguments->left != 1 + commands[i].arguments + options->json)
 			return -1;
 		options->command = commands[i].command;
 		if (commands[i].arguments)
 			options->command_argument = arguments->at[1];
 		if (options->command == COMMAND_JOIN && !is_on_or_off(arguments->at[1]))
 			return -1;
-		return consume(arguments, 1 + commands[i].arguments);
+		return consume(arguments, arguments->left);
 	}
 	return 0;
 }
@@ -284,8 +312,11 @@ enum options_result options_read(int argc, char *const argv[], struct options *o
 	error[0] = '\0';
 	enum options_result environment = read_environment(options, error, error_size);
 	/* A flag beats its variable, a wrong one too. */
-	if (environment != OPTIONS_OK && !has_flag(argc, argv, "-port"))
+	if (environment != OPTIONS_OK && !has_flag(argc, argv, "-port")) {
+		char surplus[1];
+		read_arguments(&arguments, options, surplus, sizeof(surplus));
 		return environment;
+	}
 	error[0] = '\0';
 	return read_arguments(&arguments, options, error, error_size);
 }
@@ -301,7 +332,7 @@ void options_print_usage(void *stdio_file)
 	    "            [-relaxed_command_check] [-packet_timeout Sec]\n"
 	    "            [-delay_accept Sec] [-delay_write Sec] [setting ...]\n"
 	    "       epmd [-d|-debug] [-port No] -names|-started|-dump|-kill|-stop Name\n"
-	    "       epmd [-port No] -peers|-join on|-join off\n"
+	    "       epmd [-port No] -peers [-json]|-doctor [-json]|-join on|-join off\n"
 	    "       epmd -version|-h\n"
 	    "\n"
 	    "Serves Erlang's port mapper protocol, and finds peers in Kubernetes or in a file.\n"
@@ -324,7 +355,10 @@ void options_print_usage(void *stdio_file)
 	    "  -dump                    also those that were\n"
 	    "  -kill                    end it, if no node is registered\n"
 	    "  -stop Name               forget a node (relaxed only)\n"
-	    "  -peers                   the nodes discovered, and whether they are joined\n"
+	    "  -peers                   the settings, the nodes discovered, and whether they are\n"
+	    "                           joined; -json: for programs\n"
+	    "  -doctor                  what is wrong, and how to mend it: exit 1 if anything is;\n"
+	    "                           -json: for programs\n"
 	    "  -join on|off             make local nodes join them, or leave them alone\n"
 	    "\n"
 	    "Settings, each with its variable:\n",

@@ -19,6 +19,7 @@ enum command {
 	COMMAND_KILL,
 	COMMAND_STOP,
 	COMMAND_PEERS,
+	COMMAND_DOCTOR,
 	COMMAND_JOIN,
 	COMMAND_VERSION,
 	COMMAND_HELP
@@ -40,14 +41,30 @@ enum setting {
 	SETTING_HOSTS_FILE,
 	SETTING_NAMES,
 	SETTING_KUBECONFIG,
+	SETTING_ALLOW,
+	SETTING_REMOTE_LOOPBACK,
+	SETTING_MAX_CONNECTIONS,
+	SETTING_MAX_PER_ADDRESS,
+	SETTING_MAX_UNSENT,
 	SETTING_LOG,
 	SETTING_LOG_LEVEL,
+	SETTING_LOG_FORMAT,
+	SETTING_STATUS_ADDRESS,
 	SETTING_COUNT
+};
+
+/* Who has said what a setting is. */
+enum setting_origin {
+	ORIGIN_NOBODY,
+	ORIGIN_VARIABLE,
+	ORIGIN_OTHER_VARIABLE, /* CLUSTER_DOMAIN */
+	ORIGIN_FLAG
 };
 
 /* All strings are borrowed from argv and the environment. */
 struct options {
 	enum command command;
+	bool json; /* COMMAND_PEERS, COMMAND_DOCTOR */
 	const char *command_argument; /* COMMAND_STOP: the name; COMMAND_JOIN: "on" or "off" */
 
 	uint16_t port;
@@ -61,6 +78,7 @@ struct options {
 	unsigned delay_write_s;
 
 	const char *settings[SETTING_COUNT]; /* NULL: not set; set but empty counts as not set */
+	enum setting_origin origins[SETTING_COUNT];
 };
 
 enum options_result {
@@ -70,7 +88,8 @@ enum options_result {
 };
 
 /* Reads ARGV and the environment.  For OPTIONS_USAGE, ERROR says which argument it
- * was about, or is empty; for OPTIONS_WRONG it names the input and the mend. */
+ * was about, or is empty; for OPTIONS_WRONG it names the input and the mend, and the command is
+ * read all the same: -doctor has more to say. */
 enum options_result options_read(int argc, char *const argv[], struct options *options, char *error,
                                  size_t error_size);
 

@@ -29,8 +29,9 @@ struct peer_entry {
 	struct peer *peer;
 	struct target **targets; /* sorted by alive name */
 	size_t n_targets;
-	bool unnamed; /* that no name can be built was said */
+	const char *unnamed; /* why no name can be built, once that was said */
 	bool waiting; /* until it is known whether its address is ours */
+	bool own;     /* it is: it stays for peers_own alone */
 	struct names_poll *names_poll; /* ERL_EPMD_BASENAME=* */
 	UT_hash_handle hh;
 	bool hash_add_failed;
@@ -63,6 +64,8 @@ static struct peer_node node_of(const struct peer_entry *entry, struct target *t
 	    .peer = entry->peer,
 	    .port = target_port(target),
 	    .reason = target_reason(target),
+	    .trouble = target_trouble(target),
+	    .trouble_ms = target_trouble_ms(target),
 	};
 }
 
@@ -101,6 +104,13 @@ static void tell_each(void *arg, const struct peer_node *node)
 static void on_port_changed(void *owner, struct target *target)
 {
 	tell_changed(owner, target);
+}
+
+void peers_each(const struct peers *peers, peers_peer_fn *fn, void *arg)
+{
+	for (const struct peer_entry *entry = peers->entries; entry; entry = entry->hh.next)
+		if (!entry->waiting && !entry->own)
+			fn(arg, entry->peer);
 }
 
 void peers_each_node(const struct peers *peers, peers_node_fn *fn, void *arg)
@@ -179,7 +189,7 @@ static void say_unnamed(struct peer_entry *entry, const char *why)
 {
 	if (entry->unnamed)
 		return;
-	entry->unnamed = true;
+	entry->unnamed = why;
 	log_warning("peer %s (pod %s): no node name: %s", entry->peer->address,
 	            entry->peer->pod ? entry->peer->pod : "?", why);
 }
@@ -245,17 +255,12 @@ static const char *pod_of(const struct peer_entry *entry)
 	return entry->peer->pod ? entry->peer->pod : "?";
 }
 
-static void forget_entry(struct peers *peers, struct peer_entry *entry)
-{
-	HASH_DEL(peers->entries, entry);
-	free_entry(entry);
-}
-
 static void remove_entry(struct peers *peers, struct peer_entry *entry)
 {
-	if (!entry->waiting)
+	if (!entry->waiting && !entry->own)
 		log_info("peer %s (pod %s) is gone", entry->peer->address, pod_of(entry));
-	forget_entry(peers, entry);
+	HASH_DEL(peers->entries, entry);
+	free_entry(entry);
 }
 
 static struct peer_entry *new_entry(struct peers *peers, const struct peer *peer)
@@ -303,6 +308,13 @@ static void wait_for_own(struct peers *peers)
 		log_error("no memory to look for new peers");
 }
 
+bool peers_is_own_address(void *arg, const char *address)
+{
+	struct peers *peers = arg;
+
+	return own_hosts_ask(&peers->own, address, clock_now_ms()) == OWN_YES;
+}
+
 /* Were it not left out, this host would be its own peer. */
 static void admit(struct peer_entry *entry)
 {
@@ -316,7 +328,7 @@ static void admit(struct peer_entry *entry)
 		wait_for_own(peers);
 	} else {
 		log_debug("peer %s is this host", entry->peer->address);
-		forget_entry(peers, entry);
+		entry->own = true;
 	}
 }
 
@@ -391,13 +403,35 @@ static void update_entry(struct peer_entry *entry, const struct peer *after)
 	}
 }
 
+size_t peers_unnamed(const struct peers *peers, const struct peer **peer, const char **why)
+{
+	size_t n = 0;
+
+	for (const struct peer_entry *entry = peers->entries; entry; entry = entry->hh.next) {
+		if (!entry->unnamed)
+			continue;
+		*peer = entry->peer;
+		*why = entry->unnamed;
+		n++;
+	}
+	return n;
+}
+
+const struct peer *peers_own(const struct peers *peers)
+{
+	for (const struct peer_entry *entry = peers->entries; entry; entry = entry->hh.next)
+		if (entry->own)
+			return entry->peer;
+	return NULL;
+}
+
 void peers_changed(struct peers *peers, const struct peer *before, const struct peer *after)
 {
 	const char *key = (after ? after : before)->key;
 	struct peer_entry *entry;
 
 	HASH_FIND_STR(peers->entries, key, entry);
-	if (entry && after && same_place(entry->peer, after)) {
+	if (entry && after && !entry->own && same_place(entry->peer, after)) {
 		update_entry(entry, after);
 		return;
 	}
@@ -461,7 +495,7 @@ static void look_for(struct peers *peers, struct name_list *names)
 	name_list_clear(&peers->names);
 	peers->names = *names;
 	HASH_ITER (hh, peers->entries, entry, next)
-		if (!entry->waiting)
+		if (!entry->waiting && !entry->own)
 			set_names(entry, &peers->names);
 }
 

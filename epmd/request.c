@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "log.h"
+#include "metrics.h"
 #include "proto/nodename.h"
 #include "request.h"
 
@@ -41,13 +42,25 @@ static struct local_node *enroll(const struct request_context *context, struct c
 	struct conn *holder = registry_owner(context->registry, node->name);
 
 	if (holder && !conn_reap_if_ended(holder)) {
-		log_info("%s: the name %.*s is taken", conn_text(conn), TEXT(node->name));
+		metrics_count(METRIC_REFUSED_NAME_TAKEN);
+		log_limited(LOG_LEVEL_INFO, "%s: the name %.*s is taken", conn_text(conn),
+		            TEXT(node->name));
 		return NULL;
 	}
-	if (registry_register(context->registry, node, conn_fd(conn), conn, (uint32_t)time(NULL),
-	                      &local) != REGISTRY_OK)
-		log_error("%s: no memory to register %.*s", conn_text(conn), TEXT(node->name));
-	return local;
+	for (;;) {
+		if (registry_register(context->registry, node, conn_fd(conn), conn,
+		                      (uint32_t)time(NULL), &local) == REGISTRY_OK) {
+			metrics_count(METRIC_REGISTRATIONS);
+			return local;
+		}
+		/* Who only waits gives its memory to a node. */
+		if (!conn_shed_other(conn))
+			break;
+	}
+	metrics_count(METRIC_REFUSED_NO_MEMORY);
+	log_limited(LOG_LEVEL_ERROR, "%s: no memory to register %.*s", conn_text(conn),
+	            TEXT(node->name));
+	return NULL;
 }
 
 static void answer_alive2(struct conn_reply *reply, const struct epmd_node *node,
@@ -74,11 +87,23 @@ static void handle_alive2(const struct request_context *context, struct conn *co
 	const struct epmd_node *node = &request->node;
 	struct local_node *local = NULL;
 
-	if (registrable(node))
+	if (!conn_may_register(conn)) {
+		metrics_count(METRIC_REFUSED_FULL);
+		log_limited(LOG_LEVEL_ERROR,
+		            "%s: %.*s cannot register: %zu nodes are, and descriptors suffice for "
+		            "no more (raise the limit, see ulimit -n)",
+		            conn_text(conn), TEXT(node->name),
+		            registry_local_count(context->registry));
+		return;
+	}
+	if (registrable(node)) {
 		local = enroll(context, conn, node);
-	else
-		log_warning("%s: a name that is no UTF-8 or too long cannot be registered",
+	} else {
+		metrics_count(METRIC_REFUSED_BAD_NAME);
+		log_limited(LOG_LEVEL_WARNING,
+		            "%s: a name that is no UTF-8 or too long cannot be registered",
 		            conn_text(conn));
+	}
 	if (local)
 		log_debug("%s: registered %.*s at port %u", conn_text(conn), TEXT(node->name),
 		          node->port);
@@ -103,7 +128,9 @@ static void handle_port2(const struct request_context *context, struct conn *con
 	long chars = nodename_utf8_length(request->name.at, request->name.len);
 
 	if (chars < 0 || chars > PORT2_CHARS_MAX) {
-		log_info("%s: asks for a name that is no UTF-8 or too long", conn_text(conn));
+		metrics_count(METRIC_REFUSED_BAD_NAME);
+		log_limited(LOG_LEVEL_INFO, "%s: asks for a name that is no UTF-8 or too long",
+		            conn_text(conn));
 		return;
 	}
 	uint8_t *room = conn_reply_room(reply, EPMD_REPLY_MAX);
@@ -112,8 +139,9 @@ static void handle_port2(const struct request_context *context, struct conn *con
 	size_t len = epmd_port2_reply_encode(registry_find(context->registry, request->name), room,
 	                                     EPMD_REPLY_MAX);
 	if (len == 0) {
-		log_error("%s: what is known of %.*s is too long for an answer: closed",
-		          conn_text(conn), TEXT(request->name));
+		log_limited(LOG_LEVEL_ERROR,
+		            "%s: what is known of %.*s is too long for an answer: closed",
+		            conn_text(conn), TEXT(request->name));
 		return;
 	}
 	conn_reply_added(reply, len);
@@ -208,17 +236,21 @@ static void handle_kill(const struct request_context *context, struct conn *conn
 	bool allowed = context->relaxed || registry_local_count(context->registry) == 0;
 
 	(void)request;
-	log_info("%s: asked to end: %s", conn_text(conn),
-	         allowed ? "done" : "nodes are registered");
+	log_limited(LOG_LEVEL_INFO, "%s: asked to end: %s", conn_text(conn),
+	            allowed ? "done" : "nodes are registered");
 	add_text(reply, allowed ? "OK" : "NO");
 	reply->after = allowed ? CONN_QUIT : CONN_CLOSE;
+	if (!allowed)
+		metrics_count(METRIC_REFUSED_NOT_ALLOWED);
 }
 
 static void handle_stop(const struct request_context *context, struct conn *conn,
                         const struct epmd_request *request, struct conn_reply *reply)
 {
 	if (!context->relaxed) {
-		log_info("%s: -stop needs -relaxed_command_check", conn_text(conn));
+		metrics_count(METRIC_REFUSED_NOT_ALLOWED);
+		log_limited(LOG_LEVEL_INFO, "%s: -stop needs -relaxed_command_check",
+		            conn_text(conn));
 		return;
 	}
 	struct conn *holder = registry_owner(context->registry, request->name);
@@ -236,7 +268,9 @@ static void handle_control(const struct request_context *context, struct conn *c
                            const struct epmd_request *request, struct conn_reply *reply)
 {
 	if (!conn_is_loopback(conn)) {
-		log_warning("%s: -peers and -join are for this host only", conn_text(conn));
+		metrics_count(METRIC_REFUSED_NOT_LOCAL);
+		log_limited(LOG_LEVEL_WARNING, "%s: -peers and -join are for this host only",
+		            conn_text(conn));
 		return;
 	}
 	control_run(context->control, request->name, conn_fd(conn), reply);
@@ -252,11 +286,15 @@ static const struct {
 	enum epmd_code code;
 	handle_fn *handle;
 	bool local_only; /* may change something, or tells about descriptors */
+	enum metric metric;
 } handlers[] = {
-    {EPMD_PORT2_REQ, handle_port2, false}, {EPMD_ALIVE2_REQ, handle_alive2, true},
-    {EPMD_NAMES_REQ, handle_names, false}, {EPMD_DUMP_REQ, handle_dump, true},
-    {EPMD_KILL_REQ, handle_kill, true},    {EPMD_STOP_REQ, handle_stop, true},
-    {EPMD_CONTROL_REQ, handle_control, true},
+    {EPMD_PORT2_REQ, handle_port2, false, METRIC_REQUEST_PORT2},
+    {EPMD_ALIVE2_REQ, handle_alive2, true, METRIC_REQUEST_ALIVE2},
+    {EPMD_NAMES_REQ, handle_names, false, METRIC_REQUEST_NAMES},
+    {EPMD_DUMP_REQ, handle_dump, true, METRIC_REQUEST_DUMP},
+    {EPMD_KILL_REQ, handle_kill, true, METRIC_REQUEST_KILL},
+    {EPMD_STOP_REQ, handle_stop, true, METRIC_REQUEST_STOP},
+    {EPMD_CONTROL_REQ, handle_control, true, METRIC_REQUEST_CONTROL},
 };
 
 void request_handle(const struct request_context *context, struct conn *conn,
@@ -265,9 +303,11 @@ void request_handle(const struct request_context *context, struct conn *conn,
 	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
 		if (handlers[i].code != request->code)
 			continue;
+		metrics_count(handlers[i].metric);
 		if (handlers[i].local_only && !conn_is_local(conn)) {
-			log_warning("%s: request '%c' is for this host only", conn_text(conn),
-			            (int)request->code);
+			metrics_count(METRIC_REFUSED_NOT_LOCAL);
+			log_limited(LOG_LEVEL_WARNING, "%s: request '%c' is for this host only",
+			            conn_text(conn), (int)request->code);
 			return;
 		}
 		handlers[i].handle(context, conn, request, reply);

@@ -77,16 +77,28 @@ bool sockaddr_is_loopback(const struct sockaddr_any *address)
 	       (IN6_IS_ADDR_V4MAPPED(&host) && host.s6_addr[12] == 127);
 }
 
+void sockaddr_key(const struct sockaddr_any *address, uint8_t key[SOCKADDR_KEY_SIZE])
+{
+	static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+
+	memset(key, 0, SOCKADDR_KEY_SIZE);
+	if (address->storage.ss_family == AF_INET) {
+		struct in_addr v4 = as_v4(address).sin_addr;
+		memcpy(key, mapped, sizeof(mapped));
+		memcpy(key + sizeof(mapped), &v4, sizeof(v4));
+	} else if (address->storage.ss_family == AF_INET6) {
+		struct in6_addr v6 = as_v6(address).sin6_addr;
+		memcpy(key, &v6, sizeof(v6));
+	}
+}
+
 bool sockaddr_same_host(const struct sockaddr_any *a, const struct sockaddr_any *b)
 {
-	if (a->storage.ss_family != b->storage.ss_family)
-		return false;
-	if (a->storage.ss_family == AF_INET)
-		return as_v4(a).sin_addr.s_addr == as_v4(b).sin_addr.s_addr;
-	if (a->storage.ss_family != AF_INET6)
-		return false;
-	struct in6_addr host_a = as_v6(a).sin6_addr, host_b = as_v6(b).sin6_addr;
-	return IN6_ARE_ADDR_EQUAL(&host_a, &host_b);
+	uint8_t key_a[SOCKADDR_KEY_SIZE], key_b[SOCKADDR_KEY_SIZE];
+
+	sockaddr_key(a, key_a);
+	sockaddr_key(b, key_b);
+	return memcmp(key_a, key_b, sizeof(key_a)) == 0;
 }
 
 uint16_t sockaddr_port(const struct sockaddr_any *address)

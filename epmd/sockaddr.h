@@ -24,8 +24,14 @@ struct sockaddr_any sockaddr_wildcard(int family, uint16_t port);
 /* 127/8, ::1, or 127/8 mapped into IPv6. */
 bool sockaddr_is_loopback(const struct sockaddr_any *address);
 
-/* The same host address, whatever the ports. */
+/* The same host address, whatever the ports; an IPv4 address mapped into IPv6 is that
+ * IPv4 address. */
 bool sockaddr_same_host(const struct sockaddr_any *a, const struct sockaddr_any *b);
+
+/* The host address as 16 bytes, an IPv4 one mapped into IPv6 (RFC 4291, 2.5.5.2), so that one
+ * that came over a socket of both families is the same. */
+#define SOCKADDR_KEY_SIZE 16
+void sockaddr_key(const struct sockaddr_any *address, uint8_t key[SOCKADDR_KEY_SIZE]);
 
 uint16_t sockaddr_port(const struct sockaddr_any *address);
 void sockaddr_set_port(struct sockaddr_any *address, uint16_t port);

@@ -12,6 +12,7 @@
 #include "discovery/chance.h"
 #include "discovery/clock.h"
 #include "log.h"
+#include "metrics.h"
 #include "query.h"
 #include "target.h"
 
@@ -38,6 +39,8 @@ struct target {
 	unsigned failures;
 	uint16_t port;            /* 0: not known */
 	char reason[REASON_SIZE]; /* why it is not */
+	enum target_trouble trouble;
+	uint64_t trouble_ms;
 };
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
@@ -71,8 +74,11 @@ static void ask_after_failure(struct target *target)
 /* --- what is known ------------------------------------------------------------------- */
 
 /* Says REASON once, not at each retry. */
-static void unresolved(struct target *target, const char *reason)
+static void unresolved(struct target *target, enum target_trouble trouble, const char *reason)
 {
+	if (target->trouble != trouble)
+		target->trouble_ms = clock_now_ms();
+	target->trouble = trouble;
 	if (strncmp(target->reason, reason, REASON_SIZE - 1) == 0)
 		return;
 	snprintf(target->reason, sizeof(target->reason), "%s", reason);
@@ -110,6 +116,7 @@ static bool resolved(struct target *target, const struct epmd_node *answer)
 	if (target->port != node.port)
 		log_info("%s: port %u", target->label, node.port);
 	target->failures = 0;
+	target->trouble = TARGET_FINE;
 	target->reason[0] = '\0';
 	set_port(target, node.port);
 	return true;
@@ -143,7 +150,7 @@ static void resolve_fixed(struct target *target)
 	snprintf(reason, sizeof(reason), "its endpoint has no port named \"%s\"",
 	         context->dist_name);
 	forget(target);
-	unresolved(target, reason);
+	unresolved(target, TARGET_NO_PORT_NAME, reason);
 }
 
 /* --- asking the peer's epmd --------------------------------------------------------------- */
@@ -152,9 +159,10 @@ static void no_answer(struct target *target, const char *error)
 {
 	char reason[REASON_SIZE];
 
+	metrics_count(METRIC_PORT_NO_ANSWER);
 	snprintf(reason, sizeof(reason), "epmd at %s, port %u: %s", target->address,
 	         target->context->epmd_port, error);
-	unresolved(target, reason);
+	unresolved(target, TARGET_NO_ANSWER, reason);
 	ask_after_failure(target);
 }
 
@@ -163,9 +171,10 @@ static void negative(struct target *target, const char *fact)
 {
 	char reason[REASON_SIZE];
 
+	metrics_count(METRIC_PORT_NO_NODE);
 	snprintf(reason, sizeof(reason), "its epmd knows %s \"%.64s\"", fact, target->alive);
 	forget(target);
-	unresolved(target, reason);
+	unresolved(target, TARGET_NO_NODE, reason);
 	ask_after_failure(target);
 }
 
@@ -193,9 +202,11 @@ static void heed(struct target *target, uint8_t result, const struct epmd_node *
 		negative(target, "only a hidden node");
 	} else if (!resolved(target, node)) {
 		ask_after_failure(target);
-	} else if (!target->connected) {
+	} else {
+		metrics_count(METRIC_PORT_KNOWN);
 		/* A node may restart without its endpoint showing it. */
-		ask_in(target, crowd_doubt_wait(target->context->crowd, DOUBT_MIN_MS));
+		if (!target->connected)
+			ask_in(target, crowd_doubt_wait(target->context->crowd, DOUBT_MIN_MS));
 	}
 }
 
@@ -227,7 +238,7 @@ static void ask(struct target *target)
 		return;
 	}
 	if (!sockaddr_parse(target->address, context->epmd_port, &address)) {
-		unresolved(target, "its address is none");
+		unresolved(target, TARGET_NO_ANSWER, "its address is none");
 		return;
 	}
 	target->query = query_start(context->base, context->crowd, &address, &request, on_answer,
@@ -246,6 +257,12 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		resolve_fixed(target);
 	else
 		ask(target);
+}
+
+/* A question keeps the pace of the crowd; a port that is given needs none. */
+static void ask_soon(struct target *target)
+{
+	ask_in(target, has_fixed_port(target) ? 0 : crowd_first_wait(target->context->crowd));
 }
 
 /* --- life ----------------------------------------------------------------------------------- */
@@ -285,7 +302,7 @@ struct target *target_new(struct target_context *context, const struct peer *pee
 		target_free(target);
 		return NULL;
 	}
-	ask_in(target, crowd_first_wait(context->crowd));
+	ask_soon(target);
 	return target;
 }
 
@@ -335,13 +352,23 @@ const char *target_reason(const struct target *target)
 	return target->reason;
 }
 
+enum target_trouble target_trouble(const struct target *target)
+{
+	return target->trouble;
+}
+
+uint64_t target_trouble_ms(const struct target *target)
+{
+	return target->trouble_ms;
+}
+
 void target_set_connected(struct target *target, bool connected)
 {
 	if (target->connected == connected || has_fixed_port(target))
 		return;
 	target->connected = connected;
 	if (!connected)
-		ask_in(target, crowd_first_wait(target->context->crowd));
+		ask_soon(target);
 	else if (target->port)
 		event_del(&target->timer);
 }
@@ -350,5 +377,5 @@ void target_doubt(struct target *target, const struct peer *peer)
 {
 	target->named_port = named_port(target->context, peer);
 	target->failures = 0;
-	ask_in(target, crowd_first_wait(target->context->crowd));
+	ask_soon(target);
 }

@@ -16,6 +16,15 @@
 #include "discovery/peer.h"
 #include "registry.h"
 
+/* What is wrong with the last answer, also where an older port is known. */
+enum target_trouble {
+	TARGET_FINE,         /* or not asked yet */
+	TARGET_NO_ANSWER,    /* nobody, or no epmd */
+	TARGET_NO_NODE,      /* its epmd knows no such node */
+	TARGET_NO_PORT_NAME, /* ERL_EPMD_DIST names a port that the endpoint does not have */
+	TARGET_TROUBLES
+};
+
 struct crowd;
 struct event_base;
 struct target;
@@ -49,6 +58,9 @@ const char *target_label(const struct target *target);
 /* 0: not known; target_reason says why, as a phrase, or "" before the first answer. */
 uint16_t target_port(const struct target *target);
 const char *target_reason(const struct target *target);
+enum target_trouble target_trouble(const struct target *target);
+/* Since when it is in that trouble, by clock_now_ms. */
+uint64_t target_trouble_ms(const struct target *target);
 
 /* PEER, which it was made from, has changed in what does not make its name or
  * address: look again, soon. */

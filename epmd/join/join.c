@@ -123,7 +123,7 @@ static void add_member(struct join *join, const struct local_registration *regis
 }
 
 /* The names that count: those that are looked for on peers. */
-static bool is_basename(const struct cluster *cluster, const char *alive)
+bool join_is_basename(const struct cluster *cluster, const char *alive)
 {
 	if (!cluster->basenames)
 		return true;
@@ -156,7 +156,7 @@ static void on_local(void *arg, const struct local_view *view)
 	    view->node.name.len >= sizeof(registration.alive))
 		return;
 	memcpy(registration.alive, view->node.name.at, view->node.name.len);
-	if (!is_basename(join->cluster, registration.alive))
+	if (!join_is_basename(join->cluster, registration.alive))
 		return;
 	struct member *member = find_member(join, &registration);
 	if (member)
@@ -270,6 +270,31 @@ void join_switch(struct join *join, bool on)
 bool join_is_on(const struct join *join)
 {
 	return join->on;
+}
+
+const struct local *join_find_local(const struct join *join, const char *alive, uint32_t creation)
+{
+	for (const struct member *member = join->members; member; member = member->next) {
+		const struct local_registration *known = local_registration(member->local);
+		if (known->creation == creation && strcmp(known->alive, alive) == 0)
+			return member->local;
+	}
+	return NULL;
+}
+
+uint64_t join_trouble_ms(const struct join *join, const char *name)
+{
+	const struct remote *remote = remotes_find(join->remotes, name, strlen(name));
+	uint64_t since = clock_now_ms();
+	const char *reason;
+
+	for (const struct member *member = join->members; member && remote; member = member->next) {
+		if (mesh_outcome(member->mesh, remote, &reason) == PAIR_JOINED)
+			continue;
+		since = mesh_trouble_ms(member->mesh, remote);
+		break;
+	}
+	return since;
 }
 
 enum pair_outcome join_outcome(const struct join *join, const char *name, const char **reason)

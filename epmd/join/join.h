@@ -16,6 +16,7 @@
 
 struct event_base;
 struct join;
+struct local;
 
 /* CLUSTER, REGISTRY and PEERS are borrowed and must outlive it; it becomes the one
  * that PEERS tells of nodes.  NULL when memory is out. */
@@ -31,5 +32,13 @@ bool join_is_on(const struct join *join);
 /* How things stand with the discovered node NAME: *REASON is a phrase or "", borrowed
  * until the loop runs again. */
 enum pair_outcome join_outcome(const struct join *join, const char *name, const char **reason);
+/* Since when the two are in that trouble, by clock_now_ms. */
+uint64_t join_trouble_ms(const struct join *join, const char *name);
+
+/* The local node that was registered so; NULL when it is none that shall join, or joining is
+ * off.  Borrowed until the loop runs again. */
+const struct local *join_find_local(const struct join *join, const char *alive, uint32_t creation);
+/* Does ALIVE name a node that shall join? */
+bool join_is_basename(const struct cluster *cluster, const char *alive);
 
 #endif

@@ -63,6 +63,8 @@ struct local {
 	struct link *link;
 	size_t question;
 	char reason[640];
+	enum local_trouble trouble;
+	uint64_t trouble_ms;
 };
 
 static void find(struct local *local);
@@ -88,8 +90,12 @@ static void go_on_in(struct local *local, uint64_t ms, void (*next)(struct local
 }
 
 /* It waits, for REASON, which is said when it is new. */
-static void waits(struct local *local, enum log_level level, const char *reason)
+static void waits(struct local *local, enum local_trouble trouble, enum log_level level,
+                  const char *reason)
 {
+	if (local->trouble != trouble)
+		local->trouble_ms = clock_now_ms();
+	local->trouble = trouble;
 	if (strncmp(local->reason, reason, sizeof(local->reason) - 1) == 0)
 		return;
 	snprintf(local->reason, sizeof(local->reason), "%s", reason);
@@ -144,7 +150,7 @@ static enum heeded heed_wish(struct local *local, struct etf_reader answer, cons
 {
 	if (!is_set_to(&answer, value) || local->settings->demanded)
 		return HEEDED;
-	waits(local, LOG_LEVEL_WARNING, reason);
+	waits(local, LOCAL_UNWILLING, LOG_LEVEL_WARNING, reason);
 	return GIVE_UP;
 }
 
@@ -178,7 +184,7 @@ static enum heeded heed_status(struct local *local, struct etf_reader *answer)
 		if (etf_is_atom(&internal, "started") && etf_is_atom(&provided, "started"))
 			return HEEDED;
 	}
-	waits(local, LOG_LEVEL_DEBUG, "its applications are still starting");
+	waits(local, LOCAL_STARTING, LOG_LEVEL_DEBUG, "its applications are still starting");
 	return ASK_AGAIN;
 }
 
@@ -208,6 +214,7 @@ static void be_ready(struct local *local)
 	local->ready_ms = clock_now_ms();
 	local->refusals = 0;
 	local->reason[0] = '\0';
+	local->trouble = LOCAL_FINE;
 	log_info("%s: linked to it (OTP %u, cookie from %s): joining its peers", local->facts.name,
 	         local->facts.release, local->facts.cookie_source);
 	local->events.ready(local->events.arg, local);
@@ -255,7 +262,7 @@ static void on_refused(struct local *local)
 	         "it refuses the cookie from %s: give epmd the node's own by "
 	         "ERL_EPMD_COOKIE_FILE",
 	         local->facts.cookie_source);
-	waits(local, LOG_LEVEL_ERROR, reason);
+	waits(local, LOCAL_REFUSED, LOG_LEVEL_ERROR, reason);
 	begin_again_late(local);
 }
 
@@ -285,7 +292,8 @@ static void on_ended(void *arg, enum link_end why, const char *error)
 	         why == LINK_NOT_ALLOWED ? "it lets nobody in but those of net_kernel:allow/1"
 	                                 : "no link to it",
 	         error);
-	waits(local, why == LINK_LOST ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, reason);
+	waits(local, why == LINK_NOT_ALLOWED ? LOCAL_NOT_ALLOWED : LOCAL_NO_LINK,
+	      why == LINK_LOST ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, reason);
 	begin_again(local);
 }
 
@@ -294,7 +302,7 @@ void local_give_up_link(struct local *local, const char *why)
 	link_free(local->link);
 	local->link = NULL;
 	unready(local);
-	waits(local, LOG_LEVEL_WARNING, why);
+	waits(local, LOCAL_NO_LINK, LOG_LEVEL_WARNING, why);
 	begin_again(local);
 }
 
@@ -317,7 +325,7 @@ static bool find_cookie(struct local *local, const char *our_name, struct cookie
 		         cookie->source);
 		return true;
 	}
-	waits(local, LOG_LEVEL_WARNING, error);
+	waits(local, LOCAL_NO_COOKIE, LOG_LEVEL_WARNING, error);
 	return false;
 }
 
@@ -348,7 +356,7 @@ static void start_link(struct local *local, const char *our_name, const struct c
 
 	local->link = link_start(local->settings->base, &settings, &events);
 	if (!local->link) {
-		waits(local, LOG_LEVEL_ERROR, "no memory or descriptor for a link to it");
+		waits(local, LOCAL_NO_LINK, LOG_LEVEL_ERROR, "no memory or descriptor for a link to it");
 		begin_again(local);
 	}
 }
@@ -363,7 +371,7 @@ static void link_up(struct local *local)
 
 	if (!nodename_split(local->facts.name, &halves) ||
 	    !nodename_join(LINK_ALIVE, halves.host, our_name)) {
-		waits(local, LOG_LEVEL_WARNING, "its name is none");
+		waits(local, LOCAL_NO_LINK, LOG_LEVEL_WARNING, "its name is none");
 		return;
 	}
 	if (!find_cookie(local, our_name, &cookie)) {
@@ -397,7 +405,7 @@ static void try_next(struct local *local, const char *error)
 	local->at = 0;
 	snprintf(reason, sizeof(reason), "no such node listens at port %u of this host: %s",
 	         local->registration.port, error);
-	waits(local, LOG_LEVEL_WARNING, reason);
+	waits(local, LOCAL_NOT_FOUND, LOG_LEVEL_WARNING, reason);
 	begin_again(local);
 }
 
@@ -406,7 +414,7 @@ static void found(struct local *local, const struct look_result *result)
 	memcpy(local->facts.name, result->name, sizeof(local->facts.name));
 	local->facts.flags = result->flags;
 	if (!(result->flags & DIST_FLAG_PUBLISHED)) {
-		waits(local, LOG_LEVEL_DEBUG, "it is a hidden node");
+		waits(local, LOCAL_HIDDEN, LOG_LEVEL_DEBUG, "it is a hidden node");
 		return;
 	}
 	link_up(local);
@@ -425,11 +433,11 @@ static void on_looked(void *arg, const struct look_result *result)
 			try_next(local, "another node does");
 		return;
 	case LOOK_TLS:
-		waits(local, LOG_LEVEL_WARNING,
+		waits(local, LOCAL_TLS, LOG_LEVEL_WARNING,
 		      "it speaks TLS (-proto_dist inet_tls), which epmd cannot join");
 		return;
 	case LOOK_NOT_ALLOWED:
-		waits(local, LOG_LEVEL_WARNING,
+		waits(local, LOCAL_NOT_ALLOWED, LOG_LEVEL_WARNING,
 		      "it lets nobody in but those of net_kernel:allow/1: allow " LINK_ALIVE
 		      "@HOST and " LOOK_ALIVE "@HOST too");
 		begin_again_late(local);
@@ -518,7 +526,7 @@ struct local *local_new(const struct local_settings *settings,
 	if (is_ours(local))
 		go_on_in(local, 0, find);
 	else
-		waits(local, LOG_LEVEL_INFO,
+		waits(local, LOCAL_FOREIGN, LOG_LEVEL_INFO,
 		      local->has_owner ? "it is run by another user than epmd"
 		                       : "who runs it is not to be found out in /proc/net/tcp");
 	return local;
@@ -552,6 +560,16 @@ bool local_is_ready(const struct local *local)
 const char *local_reason(const struct local *local)
 {
 	return local->reason[0] ? local->reason : "linking to it";
+}
+
+enum local_trouble local_trouble(const struct local *local)
+{
+	return local->trouble;
+}
+
+uint64_t local_trouble_ms(const struct local *local)
+{
+	return local->trouble_ms;
 }
 
 int local_call(struct local *local, const struct dist_call *call, unsigned timeout_ms,

@@ -66,6 +66,25 @@ bool local_is_ready(const struct local *local);
 /* Why it is not ready, as a phrase. */
 const char *local_reason(const struct local *local);
 
+/* The same, for programs. */
+enum local_trouble {
+	LOCAL_FINE, /* ready, or on the way */
+	LOCAL_STARTING,
+	LOCAL_FOREIGN,     /* run by another user, or nobody knows by whom */
+	LOCAL_NOT_FOUND,   /* no such node listens where it said */
+	LOCAL_TLS,         /* -proto_dist inet_tls */
+	LOCAL_HIDDEN,      /* -hidden */
+	LOCAL_NOT_ALLOWED, /* net_kernel:allow/1 */
+	LOCAL_UNWILLING,   /* its own dist_auto_connect, connect_all */
+	LOCAL_NO_COOKIE,
+	LOCAL_REFUSED, /* the cookie that was found */
+	LOCAL_NO_LINK, /* any other */
+	LOCAL_TROUBLES
+};
+enum local_trouble local_trouble(const struct local *local);
+/* Since when, by clock_now_ms. */
+uint64_t local_trouble_ms(const struct local *local);
+
 /* As link_call; only when ready.  The answer may be NULL, but always comes before
  * `unready`, or never if that or local_free came first. */
 int local_call(struct local *local, const struct dist_call *call, unsigned timeout_ms,

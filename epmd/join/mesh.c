@@ -14,6 +14,7 @@
 #include "epmd/join/mesh.h"
 #include "epmd/join/verdict.h"
 #include "epmd/log.h"
+#include "epmd/metrics.h"
 
 /* How often the node is asked whom it is connected with: while something is on the
  * move, and at rest. */
@@ -41,7 +42,9 @@ struct mate {
 	uint64_t connection; /* which one, 0: not known yet */
 	uint64_t seen_connection;
 	uint64_t dialled_ms;
+	uint64_t since_ms; /* when the two could first be joined; 0: no, or they were */
 	char why[VERDICT_SIZE];
+	uint64_t why_ms; /* since when */
 	UT_hash_handle hh; /* by NAME */
 	bool hash_add_failed;
 };
@@ -147,6 +150,8 @@ static void stays(struct mate *mate, enum log_level level, const char *why)
 {
 	if (strcmp(mate->why, why) == 0)
 		return;
+	if (!mate->why[0])
+		mate->why_ms = clock_now_ms();
 	snprintf(mate->why, sizeof(mate->why), "%s", why);
 	if (why[0])
 		log_at(level, "%s: not joined with %s: %s", own_name(mate->mesh),
@@ -164,6 +169,10 @@ static void goes_up(struct mate *mate)
 	/* It may have been quicker to dial us than we were to look at it again. */
 	if (healed)
 		forgive_all(mate->mesh);
+	metrics_count(METRIC_LINKS_JOINED);
+	if (mate->since_ms)
+		metrics_joined_after(clock_now_ms() - mate->since_ms);
+	mate->since_ms = 0;
 	mate->connection = 0;
 	mate->why[0] = '\0';
 	log_info("%s: joined with %s", own_name(mate->mesh), mate->remote->label);
@@ -210,6 +219,7 @@ static void goes_down(struct mate *mate)
 		return;
 	bool unstable = pair_down(&mate->pair, now, DOWN_WAIT_MS + spread_ms(mate->mesh),
 	                          chance_below(UINT32_MAX));
+	metrics_count(METRIC_LINKS_FELL);
 	log_info("%s: the link with %s fell", own_name(mate->mesh), mate->remote->label);
 	unsigned seconds = (unsigned)((mate->pair.no_dial_ms - now) / 1000);
 	say_fall(mate, unstable, seconds, why);
@@ -238,6 +248,9 @@ static void dial_failed(struct mate *mate, enum pair_outcome outcome, const char
 {
 	bool greater = strcmp(own_name(mate->mesh), mate->name) > 0;
 
+	metrics_count(outcome == PAIR_COOKIE         ? METRIC_DIAL_COOKIE
+	              : outcome == PAIR_DIAL_TIMEOUT ? METRIC_DIAL_SILENCE
+	                                             : METRIC_DIAL_UNRESOLVED);
 	pair_dial_failed(&mate->pair, outcome, greater, clock_now_ms(), chance_below(UINT32_MAX));
 	if (mate->pair.outcome == outcome)
 		stays(mate, outcome == PAIR_COOKIE ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, why);
@@ -296,14 +309,16 @@ static void heed_dial(struct mate *mate, struct etf_reader *answer)
 
 	if (answer)
 		result = etf_next(answer);
-	if (answer && etf_is_atom(&result, "true"))
+	if (answer && etf_is_atom(&result, "true")) {
+		metrics_count(METRIC_DIAL_JOINED);
 		goes_up(mate);
-	else if (!answer || silence)
+	} else if (!answer || silence) {
 		dial_failed(mate, PAIR_DIAL_TIMEOUT,
 		            "unreachable: epmd reaches it, but the node's own attempt to connect "
 		            "ended in silence");
-	else
+	} else {
 		ask_whereabouts(mate);
+	}
 }
 
 static void on_dialled(void *arg, struct etf_reader *answer)
@@ -508,6 +523,7 @@ static void greet(struct mesh *mesh, struct remote *remote)
 	mate->remote = remote;
 	pair_start(&mate->pair, clock_now_ms(), first_wait_ms(mesh));
 	mate->pair.ever_joined = joined_before;
+	mate->since_ms = mesh->started ? clock_now_ms() : 0;
 }
 
 void mesh_renewed(struct mesh *mesh, struct remote *remote)
@@ -545,6 +561,13 @@ void mesh_removed(struct mesh *mesh, struct remote *remote)
 	if (mate->doing == IDLE && !is_remembered(mate))
 		free_mate(mate);
 	schedule(mesh);
+}
+
+uint64_t mesh_trouble_ms(const struct mesh *mesh, const struct remote *remote)
+{
+	const struct mate *mate = mate_of(mesh, remote);
+
+	return mate && mate->why[0] ? mate->why_ms : clock_now_ms();
 }
 
 enum pair_outcome mesh_outcome(const struct mesh *mesh, const struct remote *remote,
@@ -606,6 +629,9 @@ void mesh_start(struct mesh *mesh)
 	mesh->polling = false;
 	if (!mesh->up_ms)
 		mesh->up_ms = clock_now_ms();
+	for (struct mate *mate = mesh->mates; mate; mate = mate->hh.next)
+		if (!mate->pair.ever_joined)
+			mate->since_ms = clock_now_ms();
 	on_poll(-1, 0, mesh);
 	schedule(mesh);
 }

@@ -53,5 +53,7 @@ void mesh_looked(struct mesh *mesh, struct remote *remote);
 /* How things stand with REMOTE; *REASON is a phrase or "", borrowed. */
 enum pair_outcome mesh_outcome(const struct mesh *mesh, const struct remote *remote,
                                const char **reason);
+/* Since when the reason is another than "", by clock_now_ms. */
+uint64_t mesh_trouble_ms(const struct mesh *mesh, const struct remote *remote);
 
 #endif

@@ -8,7 +8,7 @@ import sys
 from lab.beam import STOCK_ROOT, erts_folder
 from lab.built import BuildError, Unavailable, built
 
-from . import budgets, join, report, rows, servers
+from . import budgets, discovery, join, report, rows, servers
 
 MOST_NODES = 20000
 PLOTTED = ("CPU per PORT2, 1 node, us", "CPU per PORT2, 1,000 nodes, us", "CPU per NAMES, 1,000 nodes, us",
@@ -74,6 +74,8 @@ def main():
               f"{report.table(joined, ['kepmd'], None)}")
     judged = budgets.budgets(figures, most_nodes)
     print(f"\nBudgets (static build; the bare server shares its libraries with the shared one)\n{budgets.text(judged)}")
+    print("\nDiscovery", flush=True)
+    discovery.show(epmds.get("static", args.binary))
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
     if args.json:
         with open(args.json, "w", encoding="ascii") as file:

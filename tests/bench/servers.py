@@ -8,6 +8,7 @@ import time
 
 from lab import wire
 from lab.epmd import Epmd, free_port
+from lab.measure import cpu_ns
 from lab.namespace import clean_env
 
 SPARE_DESCRIPTORS = 500
@@ -33,9 +34,7 @@ class Server(Epmd):
         super().__init__(binary)
 
     def cpu_us(self):
-        """CPU time so far (the kernel's Documentation/scheduler/sched-stats.rst)."""
-        with open(f"/proc/{self.process.pid}/schedstat", encoding="ascii") as stat:
-            return int(stat.read().split()[0]) / 1000
+        return cpu_ns(self.process.pid) / 1000
 
     def memory_kb(self, kind):
         with open(f"/proc/{self.process.pid}/smaps_rollup", encoding="ascii") as rollup:

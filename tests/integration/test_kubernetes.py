@@ -8,7 +8,7 @@ import pytest
 
 from lab.cluster import ENDPOINTS_RULES
 from lab.epmd import Epmd
-from lab.sidecar import PORT, await_discovered, discovered
+from lab.sidecar import PORT, await_discovered, discovered, discovering
 from lab.world import APP
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
@@ -81,6 +81,22 @@ def test_a_selector_that_stops_matching(world, epmd_binary):
     await_discovered(ours, {}, SETTLED)
     world.cluster.call("PATCH", path, {"metadata": {"labels": {"app": "sample"}}})
     await_discovered(ours, {"sample@10.77.0.1": 9100}, SETTLED)
+
+
+def test_the_services_of_this_pod_are_found_and_watched(world, epmd_binary):
+    world.allow()
+    own = world.pod("self")
+    world.cluster.create_pod("p", "10.77.0.1", APP, namespace=world.name)
+    world.cluster.create_service("other", {"app": "other"}, ports=[("epmd", PORT)], namespace=world.name)
+    world.cluster.create_pod("o", "10.77.0.9", {"app": "other"}, namespace=world.name)
+    ours = world.stack.enter_context(discovering(epmd_binary, own, world, selector=None,
+                                                 env={"ERL_EPMD_DIST": "9100"}))
+    ours.wait_log("found by this host's address: sample$", timeout=60)
+    await_discovered(ours, {"sample@10.77.0.1": 9100}, SETTLED)
+    world.cluster.create_pod("q", "10.77.0.2", APP, namespace=world.name)
+    await_discovered(ours, {"sample@10.77.0.1": 9100, "sample@10.77.0.2": 9100}, SETTLED)
+    world.cluster.delete_pod("p", world.name)
+    await_discovered(ours, {"sample@10.77.0.2": 9100}, SETTLED)
 
 
 def test_rights_missing_then_granted(world, epmd_binary):

@@ -1,5 +1,6 @@
 """No more privileges than it needs: what the running daemon may do, and where it runs."""
 
+import json
 import os
 import pathlib
 import re
@@ -10,6 +11,7 @@ import pytest
 from lab import restricted
 from lab.beam import Beam
 from lab.daemonized import Daemonized
+from lab.epmd import Epmd
 from lab.restricted import USER, RestrictedPod
 from lab.sidecar import ACCOUNT
 from lab.wait import until
@@ -86,6 +88,11 @@ def test_root_that_discovers_keeps_what_files_of_others_need(epmd, epmd_binary, 
     daemon.wait_log("privileges: no new privileges, .*CAP_DAC_READ_SEARCH, not dumpable")
     held = status(daemon.process.pid)
     assert {held["CapPrm"], held["CapEff"], held["CapBnd"]} == {kept}
+    shown = daemon.cli("-peers").stdout
+    assert re.search("^privileges: no new privileges, .*CAP_DAC_READ_SEARCH, not dumpable$", shown, re.MULTILINE)
+    assert "\nkeeper: none\n" in shown
+    said = json.loads(daemon.cli("-peers", "-json").stdout)["epmd"]
+    assert said["privileges"] in shown and said["keeper"] == "none"
     assert {held["CapInh"], held["CapAmb"]} == {NONE}
 
 
@@ -99,13 +106,20 @@ def test_another_user_has_nothing_to_give_up(epmd, nobodys):
 
 
 def test_a_low_port_is_bound_before_the_capability_for_it_goes(network, nobodys, closing):
-    from lab.epmd import Epmd
     pod = network.pod()
     binary = nobodys("--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service")
     daemon = closing.enter_context(Epmd(binary, pod=pod, port=99, args=["-d"]))
     assert daemon.names() == []
     held = status(daemon.process.pid)
     assert {held[f"Cap{kind}"] for kind in ("Prm", "Eff", "Inh", "Amb")} == {NONE}
+
+
+def test_a_low_status_port_is_what_root_keeps_the_capability_for(network, epmd_binary, closing):
+    needs_root()
+    pod = network.pod()
+    daemon = closing.enter_context(Epmd(epmd_binary, pod=pod, port=4369, env={"ERL_EPMD_STATUS_ADDRESS": ":99"}))
+    pod.connect(pod.ip, 99).close()
+    assert status(daemon.process.pid)["CapPrm"] == f"{1 << 10:016x}"
 
 
 @pytest.fixture

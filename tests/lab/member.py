@@ -1,5 +1,6 @@
 """A pod whose stock Erlang node starts our epmd, which discovers and joins: what most join tests need."""
 
+import json
 import os
 import time
 
@@ -56,13 +57,35 @@ class Member:
     def peers(self):
         """{full name: (state, what -peers says below it)}"""
         rows, name = {}, None
-        for line in self.epmd("-peers").stdout.splitlines()[1:-1]:
+        lines = self.epmd("-peers").stdout.splitlines()
+        head = next((i for i, line in enumerate(lines) if line.startswith("NODE ")), len(lines))
+        for line in lines[head + 1:-1]:
             if line.startswith("    "):
                 rows[name] = (rows[name][0], f"{rows[name][1]} {line.strip()}".strip())
             else:
                 name = line.split()[0]
                 rows[name] = (line[55:].strip(), "")
         return rows
+
+    def doctor(self, **env):
+        """What `epmd -doctor -json` finds: {fault: its text}, all its findings, and the exit status."""
+        done = self.pod.run([self.binary, "-doctor", "-json"], env=env)
+        found = json.loads(done.stdout)["findings"]
+        return {f["fault"]: f["text"] for f in found if f["state"] == "wrong"}, found, done.returncode
+
+    def wait_fault(self, fault, *words, timeout=40, **env):
+        """Wait until -doctor names `fault`, with `words` in its text."""
+        seen = {}
+
+        def named():
+            faults, seen["all"], status = self.doctor(**env)
+            return fault in faults and status == 1 and all(word in faults[fault] for word in words)
+
+        try:
+            until(named, timeout, "", every=0.2)
+        except TimeoutError:
+            raise TimeoutError(f"{self}: waited {timeout:g} s for {fault} {words}; -doctor says {seen['all']}:\n"
+                               f"{self.log_text()}") from None
 
     def wait_peer(self, other, state, reason="", timeout=10):
         """Wait until `epmd -peers` shows `other` (a Member or a name) so."""

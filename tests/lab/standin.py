@@ -37,6 +37,7 @@ class Standin:
         self.address = address or (where.ip if where else "127.0.0.1")
         self.versions, self.gone_as, self.items_have_kind = list(versions), "stream", False
         self.bookmark_every = 60
+        self.speed = 1    # of its clock, for clients whose own goes faster (lab.fast_clock)
         self.store, self.faults = Store(), Faults()
         self.services = Services(self.store, namespace)
         self.access = Access(tokens, namespace)

@@ -25,12 +25,12 @@ class Watch:
         self._held = []
         self._misbehaved = False
         self._initial = []
-        self._end = time.monotonic() + query.timeout
+        self._end = time.monotonic() + query.timeout / settings.speed
         self._bookmark_due = self._next_bookmark()
 
     def _next_bookmark(self):
         every = self.settings.bookmark_every
-        return time.monotonic() + every if self.query.bookmarks and every else float("inf")
+        return time.monotonic() + every / self.settings.speed if self.query.bookmarks and every else float("inf")
 
     def tell(self, command, *args):
         with self.store.changed:

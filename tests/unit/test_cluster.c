@@ -21,7 +21,6 @@ static const struct {
 	const char *words[3];
 } wrong[] = {
     {SETTING_DISCOVERY, "k8s", {"ERL_EPMD_DISCOVERY", "k8s", "kubernetes"}},
-    {SETTING_DISCOVERY, "kubernetes", {"ERL_EPMD_DISCOVERY", "ERL_EPMD_SELECTOR", "SERVICE"}},
     {SETTING_DISCOVERY, "kubernetes:x", {"ERL_EPMD_DISCOVERY", "kubernetes:x", "file:PATH"}},
     {SETTING_DISCOVERY, "file:", {"ERL_EPMD_DISCOVERY=file: ", "names no file", "file:/"}},
     {SETTING_DISCOVERY, "file", {"ERL_EPMD_DISCOVERY=file ", "names no file", "file:/"}},

@@ -525,6 +525,81 @@ static void test_kubeconfig_list(void **state)
 	assert_string_equal(p->error, "KUBECONFIG=/nowhere/a:/nowhere/b names no file that exists");
 }
 
+/* --- several kubeconfigs ------------------------------------------------------------------------- */
+
+#define CONTEXT(name, cluster, user) \
+	"contexts: [{name: " name ", context: {cluster: " cluster ", user: " user "}}]\n"
+#define CLUSTER(name, rest) "clusters: [{name: " name ", cluster: {" rest "}}]\n"
+#define USER(name, rest) "users: [{name: " name ", user: {" rest "}}]\n"
+
+static struct kube_access *open_three(struct place *p)
+{
+	char list[512];
+
+	snprintf(list, sizeof list, "%s:%s:%s", in(p, "a"), in(p, "sub/b"), in(p, "sub/c"));
+	setenv("KUBECONFIG", list, 1);
+	return open_access(p, NULL);
+}
+
+static void test_kubeconfigs_are_merged(void **state)
+{
+	struct place *p = *state;
+
+	assert_int_equal(mkdir(in(p, "sub"), 0700), 0);
+	put(p, "a", "current-context: x\n" USER("u", "tokenFile: token-a"));
+	put(p, "sub/b", "current-context: y\n" CONTEXT("x", "k", "u") USER("u", "token: never"));
+	put(p, "sub/c", CLUSTER("k", "server: 'https://c', certificate-authority: ca.crt"));
+	if (!open_three(p))
+		fail_msg("%s", p->error);
+	assert_string_equal(p->access->host, "c");
+	assert_null(p->access->token);
+	/* each path from its own file's folder */
+	assert_string_equal(p->access->token_file, in(p, "/token-a"));
+	assert_string_equal(p->access->ca_file, in(p, "sub//ca.crt"));
+
+	/* an empty file is none, a whole entry wins */
+	put(p, "a", "");
+	put(p, "sub/b", "current-context: x\n" CONTEXT("x", "k", "u") USER("u", "token: t")
+	                    CLUSTER("k", "server: 'https://b'"));
+	if (!open_three(p))
+		fail_msg("%s", p->error);
+	assert_string_equal(p->access->host, "b");
+	assert_null(p->access->ca_file);
+	assert_string_equal(p->access->token, "t");
+}
+
+static void test_which_of_several_kubeconfigs_is_wrong_is_said(void **state)
+{
+	struct place *p = *state;
+	char many[40 * 256] = "";
+
+	assert_int_equal(mkdir(in(p, "sub"), 0700), 0);
+	put(p, "a", "current-context: x\n");
+	put(p, "sub/b", CONTEXT("x", "k", "u") CLUSTER("k", "server: 'http://b'"));
+	put(p, "sub/c", USER("u", "token: t"));
+	assert_null(open_three(p));
+	assert_contains(p->error, "/sub/b cannot be used: line 2: server begins with http://");
+	put(p, "sub/b", CONTEXT("x", "k", "u"));
+	assert_null(open_three(p));
+	assert_contains(p->error, "/sub/c cannot be used: clusters has no entry named \"k\"");
+	assert_contains(p->error, "/a:");
+	put(p, "a", "");
+	assert_null(open_three(p));
+	assert_contains(p->error, "/sub/c cannot be used: current-context is not set");
+	put(p, "sub/c", "users: [");
+	assert_null(open_three(p));
+	assert_contains(p->error, "/sub/c cannot be used: line ");
+	assert_int_equal(unlink(in(p, "sub/c")), 0);
+	assert_int_equal(mkdir(in(p, "sub/c"), 0700), 0);
+	assert_null(open_three(p));
+	assert_contains(p->error, "/sub/c cannot be read: Is a directory");
+	for (int i = 0; i < 40; i++)
+		snprintf(many + strlen(many), 256, "%s:", in(p, "a"));
+	setenv("KUBECONFIG", many, 1);
+	assert_null(open_access(p, NULL));
+	assert_contains(p->error, "KUBECONFIG names more than 32 files");
+}
+
 static void test_no_way_in(void **state)
 {
 	struct place *p = *state;
@@ -583,6 +658,8 @@ int main(void)
 	    TEST(test_order),
 	    TEST(test_pod_without_token_but_kubeconfig),
 	    TEST(test_kubeconfig_list),
+	    TEST(test_kubeconfigs_are_merged),
+	    TEST(test_which_of_several_kubeconfigs_is_wrong_is_said),
 	    TEST(test_no_way_in),
 	};
 

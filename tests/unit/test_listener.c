@@ -14,6 +14,7 @@
 #include <event2/event.h>
 
 #include "epmd/listener.h"
+#include "epmd/sockaddr.h"
 
 /* libevent without memory (linked with --wrap=event_add): how many calls fail. */
 static unsigned failing;
@@ -38,10 +39,11 @@ struct place {
 	unsigned starved;
 };
 
-static void on_accepted(void *arg, int fd)
+static void on_accepted(void *arg, int fd, const struct sockaddr_any *from)
 {
 	struct place *p = arg;
 
+	(void)from;
 	close(fd);
 	p->accepted++;
 }
@@ -152,6 +154,25 @@ static void without_memory_it_rests_again(void **state)
 		turn(p);
 }
 
+/* Rather than leave it in the queue until it gives up by itself. */
+static void who_cannot_be_served_is_turned_away(void **state)
+{
+	struct place *p = *state;
+	int fds[64], n = 0;
+	char byte;
+
+	set_limit(p, 64);
+	while (n < 64 && (fds[n] = dup(p->client)) >= 0)
+		n++;
+	turn(p);
+	assert_int_equal(p->starved, 2); /* once for it, once for whether there are more */
+	assert_int_equal(p->accepted, 0);
+	assert_int_equal(recv(p->client, &byte, 1, 0), 0);
+	while (n > 0)
+		close(fds[--n]);
+	set_limit(p, p->limit.rlim_cur);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -160,6 +181,7 @@ int main(void)
 	    TEST(it_rests_and_goes_on),
 	    TEST(without_memory_it_does_not_rest),
 	    TEST(without_memory_it_rests_again),
+	    TEST(who_cannot_be_served_is_turned_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

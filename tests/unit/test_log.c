@@ -17,7 +17,9 @@
 #include <cmocka.h>
 
 #include "epmd/log.h"
+#include "epmd/log_limit.h"
 #include "epmd/log_syslog.h"
+#include "epmd/metrics.h"
 
 /* --- standard error: a pipe that is read when the test likes ------------------------------- */
 
@@ -103,6 +105,43 @@ static void a_reader_that_is_gone_costs_lines(void **state)
 	for (unsigned i = 0; i < 10; i++)
 		log_warning("to nobody");
 	p->reader = dup(p->kept);
+}
+
+static void a_kind_that_comes_too_fast_is_counted(void **state)
+{
+	const struct pipe *p = *state;
+	char text[512];
+
+	for (unsigned i = 0; i < 2 * LOG_LIMIT_BURST; i++)
+		log_limited(LOG_LEVEL_WARNING, "%s: asks %u", "10.0.0.7:5", i);
+	/* A second may pass meanwhile, on a slow machine. */
+	assert_in_range(drain(p, text, sizeof(text)), LOG_LIMIT_BURST, 2 * LOG_LIMIT_BURST - 1);
+	assert_non_null(strstr(text, "10.0.0.7:5: asks "));
+	assert_non_null(strstr(text, "(more like it are counted, not logged)\n"));
+	log_limited(LOG_LEVEL_WARNING, "%s: another kind", "10.0.0.7:5");
+	assert_int_equal(drain(p, text, sizeof(text)), 1);
+	assert_true(metrics_counters[METRIC_LOG_SUPPRESSED] > 0);
+	/* What is not wanted anyway is not counted. */
+	uint64_t before = metrics_counters[METRIC_LOG_SUPPRESSED];
+	for (unsigned i = 0; i < 2 * LOG_LIMIT_BURST; i++)
+		log_limited(LOG_LEVEL_DEBUG, "%s: asks in vain", "10.0.0.7:5");
+	assert_int_equal(metrics_counters[METRIC_LOG_SUPPRESSED], before);
+}
+
+static void json_names_whom_a_line_is_about(void **state)
+{
+	const struct pipe *p = *state;
+	log_set_format(LOG_FORMAT_JSON);
+	log_warning("%s: joined with %s", "a@b", "c@d\n\xFF");
+	log_warning("plain %s", "words");
+	log_set_format(LOG_FORMAT_TEXT);
+	char byte, all[1024];
+	size_t len = 0;
+	while (len < sizeof(all) - 1 && read(p->reader, &byte, 1) == 1)
+		all[len++] = byte;
+	all[len] = '\0';
+	assert_non_null(strstr(all, "\"about\":\"a@b\",\"message\":\"a@b: joined with c@d?\xEF\xBF\xBD\"}\n"));
+	assert_non_null(strstr(all, "\"level\":\"warning\",\"message\":\"plain words\"}\n"));
 }
 
 static void the_longest_line_is_one_write(void **state)
@@ -239,6 +278,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    PIPE_TEST(a_reader_that_does_not_read_costs_lines),
 	    PIPE_TEST(a_reader_that_is_gone_costs_lines),
+	    PIPE_TEST(a_kind_that_comes_too_fast_is_counted),
+	    PIPE_TEST(json_names_whom_a_line_is_about),
 	    PIPE_TEST(the_longest_line_is_one_write),
 	    SYSLOG_TEST(syslog_gets_priority_name_and_pid),
 	    SYSLOG_TEST(syslog_that_does_not_read_is_not_waited_for),

@@ -17,6 +17,7 @@
 #include <event2/event.h>
 
 #include "epmd/request.h"
+#include "epmd/sockaddr.h"
 #include "log_file.h"
 
 #define NAME "a@10.0.0.7"
@@ -39,9 +40,17 @@ static void on_request(void *arg, struct conn *conn, const struct epmd_request *
 
 static int set_up(void **state)
 {
-	static const struct conn_settings settings = {.idle_s = 60};
+	static const struct conn_settings settings = {
+	    .idle_s = 60,
+	    .max_connections = 1,
+	    .max_per_address = 1,
+	    .max_of_loopback = 1,
+	    .max_registered = 1,
+	    .max_unsent = 1000000,
+	};
 	struct scene *s = calloc(1, sizeof(*s));
 	const struct conn_events events = {.request = on_request, .arg = s};
+	const struct sockaddr_any from = {.len = 0};
 	int pair[2];
 
 	*state = s;
@@ -51,7 +60,7 @@ static int set_up(void **state)
 	if (!s->conns || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
 		return -1;
 	evutil_make_socket_nonblocking(pair[0]);
-	conn_accept(s->conns, pair[0]);
+	conn_accept(s->conns, pair[0], &from);
 	s->client = pair[1];
 	return log_file_open(&s->log);
 }

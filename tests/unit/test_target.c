@@ -24,8 +24,11 @@
 struct timeval __real_clock_delay(uint64_t ms);
 struct timeval __wrap_clock_delay(uint64_t ms);
 
+static uint64_t last_delay_ms;
+
 struct timeval __wrap_clock_delay(uint64_t ms)
 {
+	last_delay_ms = ms;
 	return __real_clock_delay(ms == 5000 ? ms : ms / 100);
 }
 
@@ -157,12 +160,27 @@ static void a_port_stays_while_the_epmd_does_not_answer_and_that_is_said(void **
 	                 2);
 }
 
+/* Nobody is asked, so that no newcomer is met by all at once. */
+static void a_port_that_is_given_waits_for_nobody(void **state)
+{
+	struct scene *s = *state;
+
+	s->crowd.n = 1000;
+	s->context.dist_port = 9100;
+	last_delay_ms = UINT64_MAX;
+	start(s);
+	assert_int_equal(last_delay_ms, 0);
+	event_base_loop(s->base, EVLOOP_ONCE);
+	assert_int_equal(found(s)->port, 9100);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 	    TEST(the_port_that_the_peers_epmd_gives_is_known),
 	    TEST(port_0_is_none),
+	    TEST(a_port_that_is_given_waits_for_nobody),
 	    TEST(an_extra_field_that_nobody_could_be_told_is_refused),
 	    TEST(a_port_stays_while_the_epmd_does_not_answer_and_that_is_said),
 	};
