@@ -327,12 +327,27 @@ bool owner_args_name(const struct owner_args *args, const char *node)
 	return false;
 }
 
-/* Reads into ARGS the command line of the process NAME in PROC if it is one of UID's and NODE. */
+/* A node whose connection has come over this host's own addresses is in our network namespace;
+ * one of the same name in another (a container beside us) is not it.  The tables there are
+ * files of their own in each.  PROCESS' ns/net would say so too, but not to us (ptrace(2)). */
+static bool shares_network(int process)
+{
+	struct stat own, its;
+
+	if (stat("/proc/self/net/tcp", &own) < 0)
+		return true;
+	return fstatat(process, "net/tcp", &its, 0) == 0 && its.st_dev == own.st_dev &&
+	       its.st_ino == own.st_ino;
+}
+
+/* Reads into ARGS the command line of the process NAME in PROC if it is one of UID's, in our
+ * network, and NODE. */
 static bool read_named(int proc, const char *name, uid_t uid, const char *node,
                        struct owner_args *args)
 {
 	int process = openat(proc, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool found = process >= 0 && runs_as(process, uid) && read_args(process, args);
+	bool found = process >= 0 && runs_as(process, uid) && shares_network(process) &&
+	             read_args(process, args);
 
 	if (process >= 0)
 		close(process);

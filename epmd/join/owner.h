@@ -38,8 +38,9 @@ bool owner_args_read(const struct owner *owner, struct owner_args *args);
 
 /* The same where we may not see which process holds the socket, as one that has given up
  * capabilities that the other has may not (ptrace(2), "Ptrace access mode checking"):
- * reads the command line of the one process of user UID that was started as the node
- * NODE, a full name (erl's -name and -sname).  False when there is none, or several. */
+ * reads the command line of the one process of user UID, in our network namespace, that was
+ * started as the node NODE, a full name (erl's -name and -sname).  False when there is none,
+ * or several. */
 bool owner_args_read_named(uid_t uid, const char *node, struct owner_args *args);
 
 /* Wipes and frees; ARGS may be zeroed or cleared already. */

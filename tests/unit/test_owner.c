@@ -2,6 +2,7 @@
 #include "config.h"
 
 /* clang-format off */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -459,6 +460,36 @@ static void the_command_line_is_found_by_name(void **state)
 	end_other(&one);
 }
 
+/* As from a container beside the other. */
+static int look_from_another_network(void)
+{
+	struct owner_args args;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		return 2;
+	return owner_args_read_named(getuid(), "kepmd-test@host", &args);
+}
+
+static void the_name_in_another_network_is_not_the_node(void **state)
+{
+	struct other other;
+	int status;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	start_other(&other, "kepmd-test@host");
+	pid_t child = fork();
+	if (child == 0)
+		_exit(look_from_another_network());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	end_other(&other);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 2)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static int look_without_proc(const char *dir, int server, const struct owner *owner)
 {
 	struct owner_args args;
@@ -510,6 +541,7 @@ int main(void)
 	    cmocka_unit_test(the_command_line_of_another_program),
 	    cmocka_unit_test(a_command_line_tells_the_node),
 	    cmocka_unit_test(the_command_line_is_found_by_name),
+	    cmocka_unit_test(the_name_in_another_network_is_not_the_node),
 	    cmocka_unit_test(a_command_line_may_be_too_long),
 	    MUTE(without_proc_nothing_is_found),
 	};
