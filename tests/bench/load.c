@@ -33,7 +33,7 @@
 #define EVENTS_MAX 256
 /* Held connections come from addresses of their own, so many from each: where most of an address's ports are
  * in use, the kernel takes long to find the next. */
-#define HELD_FROM "127.0.0.%zu"
+#define HELD_FROM "127.0.1.%zu"
 #define HELD_FROM_EACH 4000
 
 enum what { LOOK_UP, NAMES, ALIVE2 };
@@ -256,7 +256,7 @@ static bool hold_one(const struct load *load, size_t number)
 	uint8_t bytes[REQUEST_MAX];
 	char name[32], from[32];
 
-	snprintf(from, sizeof(from), HELD_FROM, 2 + number / HELD_FROM_EACH);
+	snprintf(from, sizeof(from), HELD_FROM, 1 + number / HELD_FROM_EACH);
 	snprintf(name, sizeof(name), "node%zu", number);
 	int fd = open_socket(load, 0, from);
 	size_t len = encode_alive2(name, bytes, sizeof(bytes));

@@ -11,7 +11,7 @@ from lab.epmd import Epmd, free_port
 from lab.measure import cpu_ns
 from lab.namespace import clean_env
 
-SPARE_DESCRIPTORS = 500
+SPARE_DESCRIPTORS = 1000
 STARTS = 15
 
 

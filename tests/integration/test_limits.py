@@ -127,7 +127,8 @@ def test_20000_connections(epmd, epmd_binary, kind):
             assert left <= 5000
             assert status_of(daemon, "VmRSS") < 64 * 1024 or is_sanitized(daemon)
         assert is_open(daemon, node.connection)
-        until(lambda: open_files(daemon) <= before + 1, 20, "descriptors to be free")
+        # One that the lab asked by may not have ended when it was counted.
+        until(lambda: open_files(daemon) <= before + 1, 60, "descriptors to be free", every=0.1)
     assert count_log(daemon, "too many connections from one address") == 1
 
 
@@ -200,7 +201,7 @@ def test_who_never_reads_megabytes_of_names(crowded):
         print(f"{grown / 1024:.0f} MiB more resident")
         assert grown < (64 + 32) * 1024 or is_sanitized(crowded)
         crowded.wait_log("too much waits for clients that do not read their answers", timeout=30)
-        until(lambda: open_files(crowded) == files, 60, "all of them to be closed", every=0.1)
+        until(lambda: open_files(crowded) <= files, 60, "all of them to be closed", every=0.1)
     assert len(crowded.names()) == crowded.count
 
 
