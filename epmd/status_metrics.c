@@ -82,8 +82,7 @@ static const struct family families[] = {
       {METRIC_REFUSED_BAD_NAME, "bad_name"},
       {METRIC_REFUSED_NOT_LOCAL, "not_local"},
       {METRIC_REFUSED_NOT_ALLOWED, "not_allowed"},
-      {METRIC_REFUSED_NO_MEMORY, "no_memory"},
-      {METRIC_REFUSED_FULL, "full"}}},
+      {METRIC_REFUSED_NO_MEMORY, "no_memory"}}},
     {"epmd_connections_total",
      "Connections that were accepted.",
      NULL,
@@ -93,12 +92,7 @@ static const struct family families[] = {
      "Connections that epmd closed before a request was answered.",
      "reason",
      false,
-     {{METRIC_CLOSED_IDLE, "idle"},
-      {METRIC_CLOSED_SHED, "descriptors"},
-      {METRIC_CLOSED_TOO_MANY, "too_many"},
-      {METRIC_CLOSED_TOO_MANY_OF_ADDRESS, "too_many_of_address"},
-      {METRIC_CLOSED_UNREAD, "unread"},
-      {METRIC_CLOSED_NOT_ALLOWED, "not_allowed"}}},
+     {{METRIC_CLOSED_IDLE, "idle"}, {METRIC_CLOSED_SHED, "descriptors"}}},
     {"epmd_log_lines_lost_total",
      "Log lines that the log's reader did not take in time.",
      NULL,
@@ -209,22 +203,20 @@ static void count_peer(void *arg, const struct peer *peer)
 }
 
 /* Several outcomes may have one word. */
-static bool is_said_before(size_t outcome)
+static bool is_said_before(enum pair_outcome outcome)
 {
-	for (size_t i = 0; i < outcome; i++)
-		if (strcmp(pair_outcome_word((enum pair_outcome)i),
-		           pair_outcome_word((enum pair_outcome)outcome)) == 0)
+	for (enum pair_outcome i = 0; i < outcome; i++)
+		if (strcmp(pair_outcome_word(i), pair_outcome_word(outcome)) == 0)
 			return true;
 	return false;
 }
 
-static unsigned with_word(const struct nodes *nodes, size_t outcome)
+static unsigned with_word(const struct nodes *nodes, enum pair_outcome outcome)
 {
 	unsigned n = 0;
 
-	for (size_t i = 0; i < PAIR_OUTCOMES; i++)
-		if (strcmp(pair_outcome_word((enum pair_outcome)i),
-		           pair_outcome_word((enum pair_outcome)outcome)) == 0)
+	for (enum pair_outcome i = 0; i < PAIR_OUTCOMES; i++)
+		if (strcmp(pair_outcome_word(i), pair_outcome_word(outcome)) == 0)
 			n += nodes->joined[i];
 	return n;
 }
@@ -239,10 +231,10 @@ static void add_nodes(struct text *text, const struct nodes *nodes)
 	    nodes->with_port, nodes->without_port);
 	add_head(text, "epmd_join_nodes", "gauge",
 	         "Nodes looked for on peers, by how joining them stands (as epmd -peers has it).");
-	for (size_t i = 0; i < PAIR_OUTCOMES; i++)
+	for (enum pair_outcome i = 0; i < PAIR_OUTCOMES; i++)
 		if (!is_said_before(i))
-			add(text, "epmd_join_nodes{state=\"%s\"} %u\n",
-			    pair_outcome_word((enum pair_outcome)i), with_word(nodes, i));
+			add(text, "epmd_join_nodes{state=\"%s\"} %u\n", pair_outcome_word(i),
+			    with_word(nodes, i));
 	add(text, "epmd_join_nodes{state=\"left alone\"} %u\n", nodes->left_alone);
 }
 

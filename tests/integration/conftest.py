@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 
 import pytest
 
@@ -18,6 +19,10 @@ from lab.pods import Network, unavailable
 from lab.release import RELEASES
 from lab.standin import Standin
 from lab.world import World
+
+# What runs in the background of a script ignores SIGINT, and so would all that it starts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 BUILT = "epmd/epmd"

@@ -23,7 +23,7 @@ from .sidecar import discovered
 from .world import APP, World
 
 TICK = 0.2
-GRACE = 5.0        # what a link that is whole may take from the server to the registry
+GRACE = 10.0        # what a link that is whole may take from the server to the registry
 SETTLED = 2.0      # losses settle for one
 RECOVERY = 45.0    # from the end of a fault until all is known again: backoff is 30 s at most
 PODS = (4, 40)
