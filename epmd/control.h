@@ -11,6 +11,7 @@
 
 struct cluster;
 struct join;
+struct keeper;
 struct options;
 struct peers;
 struct registry;
@@ -29,6 +30,7 @@ struct control {
 	const struct cluster *cluster;
 	const struct registry *registry;
 	uint64_t started_ms; /* by clock_now_ms */
+	const struct keeper *keeper;
 };
 
 /* The first byte of an answer; what follows is to be printed. */

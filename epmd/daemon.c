@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,9 +20,11 @@
 #include "discovery/clock.h"
 #include "hosts_file.h"
 #include "join/join.h"
+#include "kept.h"
 #include "listener.h"
 #include "log.h"
 #include "peers.h"
+#include "privilege.h"
 #include "server.h"
 #include "service.h"
 #include "status.h"
@@ -39,6 +42,8 @@ struct daemon {
 	struct event_base *base;
 	struct event *terminate;
 	struct event *interrupt;
+	struct keeper keeper;
+	struct kept *kept;
 	struct server *server;
 	struct peers *peers;
 	struct source *source;
@@ -289,6 +294,13 @@ static void free_paths(struct daemon *daemon)
 		free(daemon->paths[i]);
 }
 
+static void clear_settings(struct daemon *daemon)
+{
+	cluster_clear(&daemon->cluster);
+	admission_clear(&daemon->admission);
+	free_paths(daemon);
+}
+
 /* --- discovery ------------------------------------------------------------------------------ */
 
 static void on_peer_changed(void *arg, const struct peer *before, const struct peer *after)
@@ -422,7 +434,15 @@ static void on_signal(evutil_socket_t signal, short what, void *arg)
 
 	(void)what;
 	log_info("signal %d: ending", (int)signal);
+	kept_let_go(daemon->kept);
 	event_base_loopbreak(daemon->base);
+}
+
+static void on_quit(void *arg)
+{
+	const struct daemon *daemon = arg;
+
+	kept_let_go(daemon->kept);
 }
 
 static struct event *watch_signal(struct daemon *daemon, int signal)
@@ -452,7 +472,11 @@ static int set_up(struct daemon *daemon, const struct listener_set *set)
 	daemon->interrupt = watch_signal(daemon, SIGINT);
 	daemon->server = server_new(daemon->base, daemon->options, set, daemon->cluster.names_shown,
 	                            &daemon->control, &daemon->admission);
-	return daemon->terminate && daemon->interrupt && daemon->server ? 0 : -1;
+	daemon->kept = kept_new(daemon->base, &daemon->keeper);
+	if (!daemon->terminate || !daemon->interrupt || !daemon->server || !daemon->kept)
+		return -1;
+	server_on_quit(daemon->server, on_quit, daemon);
+	return 0;
 }
 
 static void tear_down(struct daemon *daemon)
@@ -466,15 +490,24 @@ static void tear_down(struct daemon *daemon)
 	hosts_file_free(daemon->hosts_file);
 	peers_free(daemon->peers);
 	server_free(daemon->server);
+	kept_free(daemon->kept);
 	if (daemon->terminate)
 		event_free(daemon->terminate);
 	if (daemon->interrupt)
 		event_free(daemon->interrupt);
 	if (daemon->base)
 		event_base_free(daemon->base);
-	cluster_clear(&daemon->cluster);
-	admission_clear(&daemon->admission);
-	free_paths(daemon);
+	clear_settings(daemon);
+}
+
+/* What there is if something goes wrong. */
+static void say_precautions(const struct daemon *daemon)
+{
+	char privileges[256], keeper[256];
+
+	privilege_describe(privileges, sizeof(privileges));
+	keeper_describe(&daemon->keeper, keeper, sizeof(keeper));
+	log_info("privileges: %s; keeper: %s", privileges, keeper);
 }
 
 static int serve(struct daemon *daemon, struct listener_set *set)
@@ -490,6 +523,7 @@ static int serve(struct daemon *daemon, struct listener_set *set)
 	daemon->control.cluster = &daemon->cluster;
 	daemon->control.registry = server_registry(daemon->server);
 	daemon->control.started_ms = clock_now_ms();
+	daemon->control.keeper = &daemon->keeper;
 	if (daemon->setting_error[0]) {
 		log_error("discovery is off: %s", daemon->setting_error);
 		daemon->control.off_because = daemon->setting_error;
@@ -501,14 +535,68 @@ static int serve(struct daemon *daemon, struct listener_set *set)
 		return 1;
 	if (daemon->options->systemd && service_notify("READY=1") < 0)
 		log_warning("systemd cannot be told that epmd is ready: %s", strerror(errno));
+	say_precautions(daemon);
 	log_debug("serving port %u", daemon->options->port);
 	event_base_dispatch(daemon->base);
 	return 0;
 }
 
+/* The port is bound and the log is open; what comes later needs little. */
+static void drop_privileges(const struct daemon *daemon)
+{
+	uint16_t status_port = daemon->status_address.storage.ss_family == AF_UNSPEC
+	                           ? 0
+	                           : sockaddr_port(&daemon->status_address);
+	const struct privilege_needs needs = {
+	    .reads_files = daemon->cluster.source != NULL,
+	    .writes_files = daemon->cluster.source && daemon->cluster.hosts_file,
+	    .binds_ports = status_port > 0 && status_port < IPPORT_RESERVED,
+	};
+
+	if (privilege_drop(&needs) < 0)
+		log_warning("not all privileges can be given up: %s", strerror(errno));
+}
+
+/* Into the background, behind a keeper; under systemd that is the keeper.  Returns 0 in the
+ * server.  Else *STATUS is what the process is to end with. */
+static int detach(struct daemon *daemon, struct listener_set *set, int *status)
+{
+	keep_paths(daemon);
+	if (daemonize() < 0) {
+		fprintf(stderr, "epmd: cannot go into the background: %s\n", strerror(errno));
+		listener_close(set);
+		*status = 1;
+		return -1;
+	}
+	if (daemon->options->systemd)
+		return 0;
+	return keeper_start(set, &daemon->keeper, status) == KEEPER_IS_SERVER ? 0 : -1;
+}
+
+/* Takes over SET. */
+static int run(struct daemon *daemon, struct listener_set *set)
+{
+	int status = 1;
+
+	if (read_settings(daemon) < 0 || read_admission(daemon) < 0 ||
+	    read_status_address(daemon) < 0) {
+		listener_close(set);
+		clear_settings(daemon);
+		return 1;
+	}
+	drop_privileges(daemon);
+	if (daemon->options->daemon && detach(daemon, set, &status) < 0) {
+		clear_settings(daemon);
+		return status;
+	}
+	status = serve(daemon, set);
+	tear_down(daemon);
+	return status;
+}
+
 int daemon_run(const struct options *options)
 {
-	struct daemon daemon = {.options = options};
+	struct daemon daemon = {.options = options, .keeper = {.fd = -1}};
 	struct listener_set set;
 	int status = 1;
 
@@ -516,24 +604,7 @@ int daemon_run(const struct options *options)
 		daemonize_close_inherited();
 	if (open_port(options, &set, &status) != LISTENER_OPEN)
 		return status;
-	if (read_settings(&daemon) < 0 || read_admission(&daemon) < 0 ||
-	    read_status_address(&daemon) < 0) {
-		listener_close(&set);
-		cluster_clear(&daemon.cluster);
-		admission_clear(&daemon.admission);
-		return 1;
-	}
-	if (options->daemon)
-		keep_paths(&daemon);
-	if (options->daemon && daemonize() < 0) {
-		fprintf(stderr, "epmd: cannot go into the background: %s\n", strerror(errno));
-		listener_close(&set);
-		cluster_clear(&daemon.cluster);
-		admission_clear(&daemon.admission);
-		free_paths(&daemon);
-		return 1;
-	}
-	status = serve(&daemon, &set);
-	tear_down(&daemon);
+	status = run(&daemon, &set);
+	privilege_end();
 	return status;
 }

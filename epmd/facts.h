@@ -106,6 +106,8 @@ struct facts {
 	const char *idle;          /* a setting that does nothing, or NULL */
 	const char *loopback_only; /* ERL_EPMD_ADDRESS where it has no other address, or NULL */
 	const char *log;           /* log_where */
+	char privileges[256];      /* privilege_describe */
+	char keeper[256];          /* keeper_describe */
 
 	const char *source; /* "kubernetes", "file", or NULL: discovery is off */
 	struct facts_source *sources;

@@ -9,9 +9,11 @@
 #include "discovery/clock.h"
 #include "facts_gather.h"
 #include "join/join.h"
+#include "keeper.h"
 #include "log.h"
 #include "own_hosts.h"
 #include "peers.h"
+#include "privilege.h"
 #include "proto/nodename.h"
 #include "registry.h"
 #include "sockaddr.h"
@@ -234,6 +236,8 @@ int facts_gather(const struct control *control, struct facts *facts)
 	    .idle = cluster_idle_setting(options),
 	    .log = log_where(),
 	};
+	privilege_describe(facts->privileges, sizeof(facts->privileges));
+	keeper_describe(control->keeper, facts->keeper, sizeof(facts->keeper));
 	if (options->addresses && is_loopback_only(options->addresses))
 		facts->loopback_only = options->addresses;
 	gather_environment(&gathering);

@@ -285,7 +285,8 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 	struct listener *listener = arg;
 
 	(void)what;
-	for (int i = 0; i < ACCEPT_BATCH; i++) {
+	/* Who asks for the end has it before the batch is done (listener_stop). */
+	for (int i = 0; i < ACCEPT_BATCH && listener->set.n > 0; i++) {
 		struct sockaddr_any from = {.len = sizeof(from.storage)};
 		int accepted = accept4(fd, (struct sockaddr *)&from.storage, &from.len,
 		                       SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -335,6 +336,14 @@ struct listener *listener_serve(struct event_base *base, const struct listener_s
 failed:
 	listener_free(listener);
 	return NULL;
+}
+
+void listener_stop(struct listener *listener)
+{
+	for (size_t i = 0; i < listener->set.n; i++)
+		event_del(listener->events[i]);
+	event_del(listener->resume);
+	listener_close(&listener->set);
 }
 
 void listener_free(struct listener *listener)

@@ -52,6 +52,8 @@ struct listener;
 struct listener *listener_serve(struct event_base *base, const struct listener_set *set,
                                 listener_accepted_fn *accepted, listener_starved_fn *starved,
                                 void *arg);
+/* Closes the sockets; nobody is accepted any more.  May be called by what ACCEPTED leads to. */
+void listener_stop(struct listener *listener);
 /* Closes the sockets. */
 void listener_free(struct listener *listener);
 

@@ -10,6 +10,7 @@
 #include "daemon.h"
 #include "doctor_client.h"
 #include "options.h"
+#include "proctitle.h"
 
 static int run(const struct options *options)
 {
@@ -45,6 +46,7 @@ int main(int argc, char *argv[])
 	struct options options;
 	char error[512];
 
+	proctitle_remember(argc, argv);
 	fill_streams();
 	/* A peer that is gone shows in what write(2) returns. */
 	signal(SIGPIPE, SIG_IGN);

@@ -82,6 +82,13 @@ static void say_settings(const struct facts *facts, const struct report_out *out
 	}
 }
 
+/* After a colon as in the log, so that no setting is thought of. */
+static void say_precautions(const struct facts *facts, const struct report_out *out)
+{
+	say(out, "privileges: %s", facts->privileges);
+	say(out, "keeper: %s", facts->keeper);
+}
+
 static void say_source(const struct facts_source *source, const struct report_out *out)
 {
 	say(out, "%s: %zu endpoints%s", source->place, source->n_endpoints,
@@ -114,6 +121,7 @@ void report_peers(const struct facts *facts, const struct report_out *out)
 	size_t joined = 0;
 
 	say_settings(facts, out);
+	say_precautions(facts, out);
 	if (strcmp(facts->log, "nowhere") == 0)
 		say_below(out, "nothing is logged: there is no syslog, and the container's stderr "
 		               "cannot be opened: set ERL_EPMD_LOG to a file");

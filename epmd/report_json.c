@@ -40,8 +40,7 @@ static void write_json(json_t *root, const struct report_out *out)
 	struct report_out copy = *out;
 
 	if (root)
-		json_dump_callback(root, write_piece, &copy,
-		                   JSON_INDENT(2) | JSON_ENSURE_ASCII);
+		json_dump_callback(root, write_piece, &copy, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 	out->write(out->arg, "\n", 1);
 	json_decref(root);
 }
@@ -131,12 +130,13 @@ static json_t *peers_of(const struct facts *facts)
 void report_peers_json(const struct facts *facts, const struct report_out *out)
 {
 	json_t *root = json_pack(
-	    "{s:i,s:{s:s,s:i,s:o},s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o}", "version", REPORT_JSON_VERSION,
-	    "epmd", "version", PACKAGE_VERSION, "port", (int)facts->port, "running_seconds",
-	    number(facts->age_s), "discovery", text_of(facts->source), "discovery_error",
-	    text_of(facts->setting_error), "log", text_of(facts->log), "settings", settings_of(facts),
-	    "sources", sources_of(facts), "joining", facts->joining, "local_nodes",
-	    locals_of(facts), "peers", peers_of(facts));
+	    "{s:i,s:{s:s,s:i,s:o,s:o,s:o},s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o}", "version",
+	    REPORT_JSON_VERSION, "epmd", "version", PACKAGE_VERSION, "port", (int)facts->port,
+	    "running_seconds", number(facts->age_s), "privileges", text_of(facts->privileges),
+	    "keeper", text_of(facts->keeper), "discovery", text_of(facts->source),
+	    "discovery_error", text_of(facts->setting_error), "log", text_of(facts->log),
+	    "settings", settings_of(facts), "sources", sources_of(facts), "joining", facts->joining,
+	    "local_nodes", locals_of(facts), "peers", peers_of(facts));
 
 	write_json(root, out);
 }

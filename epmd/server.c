@@ -15,6 +15,9 @@
 #include "sockaddr.h"
 #include "tally.h"
 
+/* How long a client may take to read that the daemon ends. */
+#define QUIT_S 5
+
 struct server {
 	struct event_base *base;
 	const struct admission *admission;
@@ -23,6 +26,8 @@ struct server {
 	struct request_context context;
 	struct conn_pool *conns;
 	struct listener *listener;
+	void (*quit)(void *arg);
+	void *quit_arg;
 };
 
 /* What is said of connections that had to make way, while it begins and when it is over. */
@@ -50,12 +55,26 @@ static const struct {
                         "no longer too much that is not read: ", " connections were closed"},
 };
 
+/* Before the answer goes out, which says that it is done. */
+static void begin_quit(struct server *server)
+{
+	const struct timeval latest = {.tv_sec = QUIT_S};
+
+	if (server->quit)
+		server->quit(server->quit_arg);
+	listener_stop(server->listener);
+	/* Whether or not the answer can be sent: nobody is accepted any more. */
+	event_base_loopexit(server->base, &latest);
+}
+
 static void on_request(void *arg, struct conn *conn, const struct epmd_request *request,
                        struct conn_reply *reply)
 {
-	const struct server *server = arg;
+	struct server *server = arg;
 
 	request_handle(&server->context, conn, request, reply);
+	if (reply->after == CONN_QUIT)
+		begin_quit(server);
 }
 
 static void on_bad_request(void *arg, struct conn *conn, enum epmd_decode why)
@@ -198,6 +217,12 @@ void server_free(struct server *server)
 		tally_clear(&server->shed[i]);
 	tally_clear(&server->not_allowed);
 	free(server);
+}
+
+void server_on_quit(struct server *server, void (*fn)(void *arg), void *arg)
+{
+	server->quit = fn;
+	server->quit_arg = arg;
 }
 
 struct registry *server_registry(struct server *server)

@@ -20,6 +20,10 @@ struct server *server_new(struct event_base *base, const struct options *options
                           const struct control *control, const struct admission *admission);
 void server_free(struct server *server);
 
+/* FN is called when a client has ended the daemon (KILL), before the client is told so: the
+ * listening sockets are closed then, so that the port is free as soon as the client knows. */
+void server_on_quit(struct server *server, void (*fn)(void *arg), void *arg);
+
 struct registry *server_registry(struct server *server);
 struct conn_counts server_connections(const struct server *server);
 

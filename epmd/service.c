@@ -2,6 +2,8 @@
 #include "config.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -40,6 +42,17 @@ int service_sockets(int *first)
 	unsetenv("LISTEN_FDNAMES");
 	*first = FIRST_PASSED_FD;
 	return n;
+}
+
+unsigned service_watchdog_ms(void)
+{
+	long pid = number_of("WATCHDOG_PID"), us = number_of("WATCHDOG_USEC");
+	bool ours = !getenv("WATCHDOG_PID") || pid == (long)getpid();
+
+	unsetenv("WATCHDOG_PID");
+	unsetenv("WATCHDOG_USEC");
+	/* Twice at least in the time it gives. */
+	return ours && us >= 3000 && us / 3000 <= INT_MAX ? (unsigned)(us / 3000) : 0;
 }
 
 int service_notify(const char *state)

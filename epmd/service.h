@@ -17,4 +17,8 @@ int service_sockets(int *first);
  * wants to know, else -1 with errno. */
 int service_notify(const char *state);
 
+/* How often, in ms, systemd is to be sent "WATCHDOG=1", with time to spare; 0: not at all
+ * (sd_watchdog_enabled(3)).  The variables are removed. */
+unsigned service_watchdog_ms(void);
+
 #endif

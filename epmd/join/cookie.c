@@ -334,8 +334,9 @@ enum cookie_result cookie_find(const struct cookie_places *places, const struct 
 	const struct search search = {places, &args, cookie, error, error_size};
 
 	*cookie = (struct cookie){0};
-	if (owner && owner->uid == geteuid())
-		owner_args_read(owner, &args);
+	if (owner && owner->uid == geteuid() && !owner_args_read(owner, &args) &&
+	    is_given(places->node_name))
+		owner_args_read_named(owner->uid, places->node_name, &args);
 	enum cookie_result result = search_places(&search);
 	owner_args_clear(&args);
 	return result;

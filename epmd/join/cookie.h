@@ -38,6 +38,7 @@ struct cookie {
 struct cookie_places {
 	const char *cookie_file;    /* ERL_EPMD_COOKIE_FILE: a path */
 	const char *link_name;      /* the full node name that we connect as */
+	const char *node_name;      /* the node's own; finds its command line if OWNER does not */
 	const char *release_cookie; /* RELEASE_COOKIE: a cookie */
 	const char *relx_cookie;    /* RELX_COOKIE: a cookie */
 	const char *release_root;   /* RELEASE_ROOT and so on: folders */
@@ -46,7 +47,8 @@ struct cookie_places {
 	const char *config_home;
 };
 
-/* Fills in what the environment says; COOKIE_FILE and LINK_NAME become NULL. */
+/* Fills in what the environment says; COOKIE_FILE, LINK_NAME and
+ * NODE_NAME become NULL. */
 void cookie_places_read(struct cookie_places *places);
 
 enum cookie_result {

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 #include <event2/event.h>
 #include <utlist.h>
@@ -254,9 +253,6 @@ static void switch_to(struct join *join, bool on)
 	log_info("joining is %s", !on                           ? "off: nodes are left alone"
 	                          : join->mesh_settings.initial ? "initial: each pair once"
 	                                                        : "on");
-	/* The cookie will be in our memory: no core file, no ptrace(2). */
-	if (on)
-		prctl(PR_SET_DUMPABLE, 0);
 	read_registry(-1, 0, join);
 }
 

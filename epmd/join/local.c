@@ -315,6 +315,7 @@ static bool find_cookie(struct local *local, const char *our_name, struct cookie
 	cookie_places_read(&places);
 	places.cookie_file = local->settings->cookie_file;
 	places.link_name = our_name;
+	places.node_name = local->facts.name;
 	/* Root's own files are for root's own nodes: for others' what root was told to use. */
 	if (!local->has_owner || local->owner.uid != geteuid())
 		places.release_root = places.root_dir = places.home = places.config_home = NULL;

@@ -305,3 +305,74 @@ bool owner_args_read(const struct owner *owner, struct owner_args *args)
 		close(process);
 	return found;
 }
+
+/* --- by name ------------------------------------------------------------------------------ */
+
+/* GIVEN may lack the host: the VM adds that. */
+static bool is_name(const char *given, const char *node)
+{
+	size_t alive = strcspn(given, "@");
+
+	if (given[alive])
+		return strcmp(given, node) == 0;
+	return strncmp(given, node, alive) == 0 && node[alive] == '@';
+}
+
+bool owner_args_name(const struct owner_args *args, const char *node)
+{
+	for (size_t i = 0; i + 1 < args->n && strcmp(args->at[i], "-extra") != 0; i++)
+		if ((strcmp(args->at[i], "-name") == 0 || strcmp(args->at[i], "-sname") == 0) &&
+		    is_name(args->at[i + 1], node))
+			return true;
+	return false;
+}
+
+/* A node whose connection has come over this host's own addresses is in our network namespace;
+ * one of the same name in another (a container beside us) is not it.  The tables there are
+ * files of their own in each.  PROCESS' ns/net would say so too, but not to us (ptrace(2)). */
+static bool shares_network(int process)
+{
+	struct stat own, its;
+
+	if (stat("/proc/self/net/tcp", &own) < 0)
+		return true;
+	return fstatat(process, "net/tcp", &its, 0) == 0 && its.st_dev == own.st_dev &&
+	       its.st_ino == own.st_ino;
+}
+
+/* Reads into ARGS the command line of the process NAME in PROC if it is one of UID's, in our
+ * network, and NODE. */
+static bool read_named(int proc, const char *name, uid_t uid, const char *node,
+                       struct owner_args *args)
+{
+	int process = openat(proc, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool found = process >= 0 && runs_as(process, uid) && shares_network(process) &&
+	             read_args(process, args);
+
+	if (process >= 0)
+		close(process);
+	if (found && !owner_args_name(args, node)) {
+		owner_args_clear(args);
+		return false;
+	}
+	return found;
+}
+
+bool owner_args_read_named(uid_t uid, const char *node, struct owner_args *args)
+{
+	DIR *proc = open_dir_at(AT_FDCWD, "/proc");
+	struct owner_args other;
+	unsigned n = 0;
+	const char *name;
+
+	while (proc && n < 2 && (name = next_number(proc)))
+		n += read_named(dirfd(proc), name, uid, node, n ? &other : args);
+	if (proc)
+		closedir(proc);
+	/* Who of them it is cannot be told. */
+	if (n == 2) {
+		owner_args_clear(args);
+		owner_args_clear(&other);
+	}
+	return n == 1;
+}

@@ -36,6 +36,13 @@ struct owner_args {
  * PID namespace, or we may not look into it) or too long. */
 bool owner_args_read(const struct owner *owner, struct owner_args *args);
 
+/* The same where we may not see which process holds the socket, as one that has given up
+ * capabilities that the other has may not (ptrace(2), "Ptrace access mode checking"):
+ * reads the command line of the one process of user UID, in our network namespace, that was
+ * started as the node NODE, a full name (erl's -name and -sname).  False when there is none,
+ * or several. */
+bool owner_args_read_named(uid_t uid, const char *node, struct owner_args *args);
+
 /* Wipes and frees; ARGS may be zeroed or cleared already. */
 void owner_args_clear(struct owner_args *args);
 
@@ -52,6 +59,9 @@ struct owner_end {
  * goes from LOCAL to REMOTE and belongs to a process still. */
 bool owner_parse_line(const char *line, const struct owner_end *local,
                       const struct owner_end *remote, struct owner *owner);
+
+/* ARGS are those of a VM that is told to be the node NODE, a full name. */
+bool owner_args_name(const struct owner_args *args, const char *node);
 
 /* Splits the SIZE bytes at TEXT, of malloc, at their NULs, and takes them over.
  * False when memory is out; TEXT is then freed. */

@@ -4,61 +4,16 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 
 import pytest
 from both import binary  # noqa: F401 (fixture)
 from lab import service_account, wire
-from lab.epmd import free_port, read_all
-from lab.namespace import clean_env, living
+from lab.daemonized import Daemonized
+from lab.epmd import free_port
+from lab.namespace import clean_env
 from lab.wait import until
-
-
-class Daemonized:
-    """What `epmd -daemon` leaves running, found by its port in the command line."""
-
-    def __init__(self, binary, *args, env=None, inherit=(), cwd=None, redirect=""):
-        self.binary, self.port = binary, free_port()
-        env = {"ERL_EPMD_ADDRESS": "127.0.0.1", **(env or {})}
-        command = [binary, "-port", str(self.port), "-daemon", *args]
-        if redirect:
-            command = ["sh", "-c", f'exec "$@" {redirect}', "sh", *command]
-        # Output is read to its end, so this returns only if nothing behind holds it open.
-        self.done = subprocess.run(command, env=clean_env(env), capture_output=True, text=True,
-                                   stdin=subprocess.DEVNULL, timeout=5, pass_fds=inherit, cwd=cwd)
-
-    def processes(self):
-        return living(pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self.is_ours(pid))
-
-    def is_ours(self, pid):
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().decode(errors="replace").split("\0")
-            return words[0] == self.binary and str(self.port) in words
-        return False
-
-    def request(self, data=wire.names()):
-        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
-            connection.sendall(data)
-            return read_all(connection)
-
-    def answers(self):
-        try:
-            return self.request() == self.port.to_bytes(4, "big")
-        except ConnectionRefusedError:
-            return False
-
-    def wait_up(self):
-        until(self.answers, 5, f"port {self.port} to answer")
-
-    def end(self):
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            for pid in self.processes():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
-            with contextlib.suppress(TimeoutError):
-                return until(lambda: not self.processes(), 3, "the daemon to end")
 
 
 @pytest.fixture
@@ -129,7 +84,7 @@ def test_kill_ends_it_for_good(daemonize):
     daemon = daemonize()
     daemon.wait_up()
     assert daemon.request(wire.kill()) == b"OK"
-    until(lambda: not daemon.processes(), 3, "all its processes to end")
+    until(lambda: not daemon.session(), 10, "all its processes to end")
     assert not daemon.answers()
 
 
@@ -215,4 +170,5 @@ def test_in_a_container_it_logs_to_the_stderr_of_pid_1(epmd_binary, log):
     if os.path.exists("/dev/log"):
         pytest.skip("there is a syslog here")
     done = run_as_pid_1(SERVED, epmd_binary, {"ERL_EPMD_DISCOVERY": "k8s", **log})
-    assert done.stderr.count("\n") == 1 and "discovery is off: ERL_EPMD_DISCOVERY=k8s" in done.stderr
+    assert "discovery is off: ERL_EPMD_DISCOVERY=k8s" in done.stderr
+    assert "no new privileges" in done.stderr and done.stderr.count("\n") == 2

@@ -2,6 +2,7 @@
 #include "config.h"
 
 /* clang-format off */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -343,8 +344,8 @@ static void become_shell(const int talk[2], const char *padding)
 	close(talk[0]);
 	dup2(talk[1], STDIN_FILENO);
 	dup2(talk[1], STDOUT_FILENO);
-	execlp("sh", "sh", "-c", "echo; read -r end", "sh", "-setcookie", "a b", padding, padding,
-	       padding, padding, padding, NULL);
+	execlp("sh", "sh", "-c", "echo; read -r end", "sh", "-setcookie", "a b", "-name", padding,
+	       padding, padding, padding, padding, NULL);
 	_exit(127);
 }
 
@@ -382,10 +383,10 @@ static void the_command_line_of_another_program(void **state)
 	(void)state;
 	start_other(&other, "");
 	assert_true(owner_args_read(&other.owner, &args));
-	assert_int_equal(args.n, 11);
+	assert_int_equal(args.n, 12);
 	assert_string_equal(args.at[4], "-setcookie");
 	assert_string_equal(args.at[5], "a b");
-	assert_string_equal(args.at[10], "");
+	assert_string_equal(args.at[11], "");
 	owner_args_clear(&args);
 	end_other(&other);
 }
@@ -403,6 +404,92 @@ static void a_command_line_may_be_too_long(void **state)
 	end_other(&other);
 }
 
+static void a_command_line_tells_the_node(void **state)
+{
+	static const struct {
+		const char *args; /* a space stands for the NUL */
+		const char *node;
+		bool is;
+	} cases[] = {
+	    {"beam -name a@10.0.0.7 ", "a@10.0.0.7", true},
+	    {"beam -noinput -name a@10.0.0.7 -x ", "a@10.0.0.7", true},
+	    {"beam -sname a ", "a@host", true},
+	    {"beam -sname a@host ", "a@host", true},
+	    {"beam -name a@10.0.0.8 ", "a@10.0.0.7", false},
+	    {"beam -name a@10.0.0.7x ", "a@10.0.0.7", false},
+	    {"beam -sname a ", "ab@host", false},
+	    {"beam -sname ab ", "a@host", false},
+	    {"beam -remsh a@host ", "a@host", false},
+	    {"beam -extra -name a@host ", "a@host", false},
+	    {"beam -name ", "a@host", false},
+	    {"", "a@host", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t size = strlen(cases[i].args);
+		char *text = strdup(cases[i].args);
+		struct owner_args args;
+		assert_non_null(text);
+		for (size_t j = 0; j < size; j++)
+			if (text[j] == ' ')
+				text[j] = '\0';
+		assert_true(owner_args_split(text, size, &args));
+		if (owner_args_name(&args, cases[i].node) != cases[i].is)
+			fail_msg("%s for %s", cases[i].args, cases[i].node);
+		owner_args_clear(&args);
+	}
+}
+
+static void the_command_line_is_found_by_name(void **state)
+{
+	struct owner_args args;
+	struct other one, two;
+
+	(void)state;
+	start_other(&one, "kepmd-test@host");
+	assert_false(owner_args_read_named(getuid(), "kepmd-none@host", &args));
+	assert_false(owner_args_read_named(getuid() + 1, "kepmd-test@host", &args));
+	assert_true(owner_args_read_named(getuid(), "kepmd-test@host", &args));
+	assert_string_equal(args.at[5], "a b");
+	owner_args_clear(&args);
+	/* Of two that say the same neither is believed. */
+	start_other(&two, "kepmd-test@host");
+	assert_false(owner_args_read_named(getuid(), "kepmd-test@host", &args));
+	end_other(&two);
+	end_other(&one);
+}
+
+/* As from a container beside the other. */
+static int look_from_another_network(void)
+{
+	struct owner_args args;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		return 2;
+	return owner_args_read_named(getuid(), "kepmd-test@host", &args);
+}
+
+static void the_name_in_another_network_is_not_the_node(void **state)
+{
+	struct other other;
+	int status;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	start_other(&other, "kepmd-test@host");
+	pid_t child = fork();
+	if (child == 0)
+		_exit(look_from_another_network());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	end_other(&other);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 2)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static int look_without_proc(const char *dir, int server, const struct owner *owner)
 {
 	struct owner_args args;
@@ -410,7 +497,8 @@ static int look_without_proc(const char *dir, int server, const struct owner *ow
 
 	if (chroot(dir) < 0)
 		return 2;
-	return owner_find(server, &found) || owner_args_read(owner, &args);
+	return owner_find(server, &found) || owner_args_read(owner, &args) ||
+	       owner_args_read_named(owner->uid, "kepmd-test@host", &args);
 }
 
 static void without_proc_nothing_is_found(void **state)
@@ -451,6 +539,9 @@ int main(void)
 	    cmocka_unit_test(the_command_line_is_that_of_the_holder),
 	    cmocka_unit_test(a_socket_that_nobody_holds_has_no_command_line),
 	    cmocka_unit_test(the_command_line_of_another_program),
+	    cmocka_unit_test(a_command_line_tells_the_node),
+	    cmocka_unit_test(the_command_line_is_found_by_name),
+	    cmocka_unit_test(the_name_in_another_network_is_not_the_node),
 	    cmocka_unit_test(a_command_line_may_be_too_long),
 	    MUTE(without_proc_nothing_is_found),
 	};
