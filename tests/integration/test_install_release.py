@@ -9,7 +9,7 @@ import tempfile
 import pytest
 
 from lab.beam import STOCK_ROOT, erts_folder
-from lab.release import RELEASES, Running
+from lab.release import RELEASES, ElixirRelease, RebarRelease, ReleaseError, Running
 from lab.wait import until
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -145,6 +145,46 @@ def test_a_release_runs_with_it_and_is_itself_again_after_undo(kind, stock_relea
     again = closing.enter_context(Running(release, pod)).wait_started()
     until(lambda: again.registered() == {"sample"}, LISTED, "stock to serve it")
     assert "kepmd" not in again.epmd("-version").stdout
+
+
+def test_the_tools_that_make_releases_keep_stock_too(build_release, stock_epmd):
+    """The mix step, and the last lines of build.sh."""
+    for kind in RELEASES:
+        kept = pathlib.Path(build_release(kind).bin_dir, "epmd.stock")
+        assert kept.read_bytes() == pathlib.Path(stock_epmd).read_bytes()
+
+
+def test_the_mix_step_says_what_is_missing(tmp_path):
+    if not shutil.which("mix"):
+        pytest.skip("not installed: mix")
+    with pytest.raises(ReleaseError, match=f"KEPMD_EPMD: there is no file {tmp_path}/none"):
+        ElixirRelease(TOP / "examples/elixir", tmp_path, f"{tmp_path}/none")
+
+
+def test_the_mix_step_needs_a_run_time_system(tmp_path, epmd_binary):
+    if not shutil.which("mix"):
+        pytest.skip("not installed: mix")
+    example = shutil.copytree(TOP / "examples/elixir", tmp_path / "example")
+    text = (example / "mix.exs").read_text()
+    (example / "mix.exs").write_text(text.replace("sample: [", "sample: [include_erts: false, ", 1))
+    with pytest.raises(ReleaseError, match="KEPMD_EPMD: no place for it in a release without ERTS"):
+        ElixirRelease(example, tmp_path, epmd_binary)
+
+
+def test_the_overlay_of_relx(epmd_binary, stock_epmd, network, tmp_path, closing):
+    missing = [tool for tool in RebarRelease.tools if not shutil.which(tool)]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    release = RebarRelease(TOP / "examples/erlang", tmp_path, epmd_binary)
+    folder = pathlib.Path(release.bin_dir)
+    assert (folder / "epmd").read_bytes() == pathlib.Path(epmd_binary).read_bytes()
+    assert (folder / "epmd.stock").read_bytes() == pathlib.Path(stock_epmd).read_bytes()
+    node = closing.enter_context(Running(release, network.pod(), {"RELEASE_COOKIE": "lab"})).wait_started()
+    assert node.registered() == {"sample"}
+    assert node.epmd("-version").stdout.startswith("kepmd ")
+    # It is what install-release takes for a release, and undoes.
+    subprocess.run([SCRIPT, "--undo", release.folder], check=True, timeout=60)
+    assert (folder / "epmd").read_bytes() == pathlib.Path(stock_epmd).read_bytes()
 
 
 # --- what it does ------------------------------------------------------------------------------
