@@ -44,7 +44,7 @@ def package(tmp_path_factory):
 @pytest.fixture(scope="session")
 def made(package):
     try:
-        return make_root([ERLANG, *DEPENDENCIES])
+        return make_root([ERLANG, "systemd", *DEPENDENCIES])
     except Unavailable as reason:
         pytest.skip(str(reason))
 
@@ -56,7 +56,7 @@ def root(made, network, tmp_path, closing):
 
 def tree(root):
     """Every file of the root but what dpkg, its logs and caches keep."""
-    kept = ("/var/lib/dpkg/", "/var/log/", "/var/cache/", "/proc/", "/tmp/", "/run/", "/dev/", "/root/")
+    kept = ("/var/lib/dpkg/", "/var/log/", "/var/cache/", "/proc/", "/tmp/", "/opt/", "/run/", "/dev/", "/root/")
     held = {}
     for folder, folders, files in os.walk(root.folder):
         for name in [*folders, *files]:
@@ -341,3 +341,40 @@ def test_its_units_are_what_systemd_understands(package, tmp_path):
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", service, units / "kepmd.socket"], capture_output=True,
                           text=True, timeout=60)
     assert [line for line in done.stderr.splitlines() if "kepmd." in line] == []
+
+
+def test_on_a_running_system_it_takes_the_port_and_gives_it_back(package, root):
+    deb = root.take(package)
+    try:
+        host = root.boot()
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    assert host.show("epmd.socket", "ActiveState") == "active"
+    host.popen("erl", "-noinput", "-sname", "sample@localhost")
+
+    def registered():
+        return "name sample at port" in host.run("epmd", "-names").stdout
+
+    until(registered, SLOW, "the node to register with stock")
+    assert host.show("epmd.service", "ActiveState") == "active"
+
+    # The node finds its way by itself, each time.
+    host.check("dpkg", "-i", deb)
+    until(registered, SLOW, "the node to register with ours")
+    assert host.show("kepmd.service", "ActiveState") == "active"
+    assert "discovery is off" in host.run("epmd", "-peers").stderr
+    assert host.show("epmd.socket", "Id") == "kepmd.socket"
+
+    # An upgrade starts the service anew; the socket stays open.
+    socket, service = (host.show(f"kepmd.{kind}", "InvocationID") for kind in ("socket", "service"))
+    host.check("dpkg", "-i", deb)
+    until(lambda: host.show("kepmd.service", "InvocationID") not in ("", service), SLOW, "the service to start anew")
+    assert host.show("kepmd.socket", "InvocationID") == socket
+    until(registered, SLOW, "the node to register again")
+
+    host.check("dpkg", "--purge", "kepmd")
+    until(registered, SLOW, "the node to register with stock again")
+    assert host.show("epmd.service", "ActiveState") == "active"
+    assert host.show("epmd.socket", "Id") == "epmd.socket"
+    assert host.show("kepmd.service", "LoadState") == host.show("kepmd.socket", "LoadState") == "not-found"
+    assert not runs_kepmd(host)

@@ -40,8 +40,6 @@ def run(request, epmd_binary):
         programs = request.getfixturevalue("busybox")
         shell, env = [programs / "sh"], {"PATH": str(programs)}
 
-    env["ASAN_OPTIONS"] = "detect_leaks=0"  # that wants /proc, which an image's root does not have here
-
     def running(*arguments, binary=epmd_binary, **kwargs):
         if binary and not {"--undo", "--help"} & set(arguments):
             arguments = ("--binary", binary, *arguments)
@@ -283,6 +281,8 @@ def test_every_release_of_an_image_is_found(run, make_release, tmp_path, epmd_bi
 
 def image(root, binary):
     """A root in which the binary finds its libraries."""
+    if b"__asan_init" in pathlib.Path(binary).read_bytes():
+        pytest.skip("with sanitizers nothing runs without /proc")
     (root / "etc").mkdir(parents=True)
     linked = subprocess.run(["ldd", binary], capture_output=True, text=True).stdout
     for word in linked.split():

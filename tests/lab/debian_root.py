@@ -10,6 +10,7 @@ import subprocess
 
 from .built import BuildError, Unavailable
 from .namespace import clean_env
+from .wait import until
 
 RECIPE = 1  # raise it when a change here makes existing caches worthless
 TIMEOUT = 900
@@ -23,6 +24,33 @@ ENTER = """
 set -e
 mount -t proc proc "$1/proc"
 exec chroot "$@"
+"""
+
+
+# And one with its own systemd as PID 1.
+BOOT_ISOLATE = ["unshare", "--pid", "--mount", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child"]
+BOOT = """
+set -e
+mount --make-rprivate /
+mount --bind "$1" "$1"
+mount -t proc proc "$1/proc"
+mount -t sysfs sysfs "$1/sys"
+mount -t tmpfs tmpfs "$1/run"
+mount --rbind /dev "$1/dev"
+mount -t cgroup2 cgroup "$1/sys/fs/cgroup" || mount --rbind /sys/fs/cgroup "$1/sys/fs/cgroup"
+cd "$1"
+mkdir -p run/systemd/system
+cp "$2" run/systemd/system/lab.target
+pivot_root . .
+umount -l .
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=lab \\
+    /lib/systemd/systemd --system --unit=lab.target --log-target=console --show-status=no
+"""
+TARGET = """
+[Unit]
+DefaultDependencies=no
+AllowIsolate=yes
+Wants=sockets.target
 """
 
 
@@ -128,8 +156,8 @@ class DebianRoot:
 
     def take(self, file):
         """Copies a file in, and says where it is inside."""
-        shutil.copy(file, self.path("/tmp"))
-        return f"/tmp/{pathlib.Path(file).name}"
+        shutil.copy(file, self.path("/opt"))
+        return f"/opt/{pathlib.Path(file).name}"
 
     def _command(self, words):
         return [*ISOLATE, "sh", "-c", ENTER, "sh", str(self.folder), *map(str, words)]
@@ -149,6 +177,9 @@ class DebianRoot:
         self._running.append(process)
         return process
 
+    def boot(self):
+        return Booted(self)
+
     @staticmethod
     def _env(env):
         return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive", "LANG": "C.UTF-8",
@@ -160,3 +191,51 @@ class DebianRoot:
                 process.kill()
             process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Booted:
+    """The root, running: with its sockets, and no other services than they start."""
+
+    def __init__(self, root):
+        self.root = root
+        target = root.path("/opt/lab.target")
+        target.write_text(TARGET)
+        self._log = root.folder.with_name("boot.log")
+        with open(self._log, "wb") as log:
+            self.process = root.pod.popen([*BOOT_ISOLATE, "sh", "-c", BOOT, "sh", str(root.folder), str(target)],
+                                          env=root._env(None), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        root._running.append(self.process)
+        until(self.is_up, 60, "systemd to be up", every=0.1)
+
+    def log(self):
+        return self._log.read_text(errors="replace")
+
+    def command(self, *words):
+        (init,) = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return ["nsenter", f"--target={init}", "--all", "--root", "--wdns=/", *map(str, words)]
+
+    def run(self, *words, timeout=120):
+        return subprocess.run(self.command(*words), env=clean_env(self.root._env(None)), capture_output=True, text=True,
+                              timeout=timeout, stdin=subprocess.DEVNULL, check=False)
+
+    def check(self, *words):
+        done = self.run(*words)
+        assert done.returncode == 0, f"{words}:\n{done.stdout}{done.stderr}{self.log()}"
+        return done.stdout
+
+    def popen(self, *words):
+        process = subprocess.Popen(self.command(*words), env=clean_env(self.root._env(None)), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.root._running.append(process)
+        return process
+
+    def is_up(self):
+        if self.process.poll() is not None:
+            raise Unavailable(f"systemd does not run here: {self.log().splitlines()[-1:]}")
+        try:
+            return self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded")
+        except ValueError:
+            return False  # it is not even forked
+
+    def show(self, unit, what):
+        return self.run("systemctl", "show", "--value", "--property", what, unit).stdout.strip()
