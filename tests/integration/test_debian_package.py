@@ -55,14 +55,14 @@ def root(made, network, tmp_path, closing):
 
 
 def tree(root):
-    """Every file of the root but what dpkg, its logs and caches keep."""
+    """Every file of the root but what dpkg, its logs and caches keep, and what adduser saves of /etc/passwd."""
     kept = ("/var/lib/dpkg/", "/var/log/", "/var/cache/", "/proc/", "/tmp/", "/opt/", "/run/", "/dev/", "/root/")
     held = {}
     for folder, folders, files in os.walk(root.folder):
         for name in [*folders, *files]:
             path = pathlib.Path(folder, name)
             inside = f"/{path.relative_to(root.folder)}"
-            if inside.startswith(kept):
+            if inside.startswith(kept) or inside.startswith("/etc/") and inside.endswith("-"):
                 continue
             info = path.lstat()
             content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
@@ -298,6 +298,29 @@ def test_what_an_interrupted_script_left_is_finished(package, root):
     root.check("dpkg", "--purge", "kepmd")
     assert program.read_bytes() == bytes_of_stock and not stock.exists()
     assert diversions(root) == []
+
+
+def test_an_installation_that_fails_leaves_nothing(package, root, tmp_path):
+    other = tmp_path / "other"
+    (other / "DEBIAN").mkdir(parents=True)
+    (other / "DEBIAN/control").write_text("Package: other\nVersion: 1\nArchitecture: all\nMaintainer: other <other@other.invalid>\n"
+                                          "Description: has a file of ours\n")
+    (other / "usr/libexec/kepmd").mkdir(parents=True)
+    (other / "usr/libexec/kepmd/erts-divert").write_text("")
+    subprocess.run(["dpkg-deb", "-b", other, tmp_path / "other.deb"], check=True, stdout=subprocess.DEVNULL)
+    root.check("dpkg", "-i", root.take(tmp_path / "other.deb"))
+    before = tree(root)
+    failed = root.run("dpkg", "-i", root.take(package))
+    assert failed.returncode != 0 and "which is also in package other" in failed.stderr
+    assert differing(before, tree(root)) == [] and diversions(root) == []
+    root.check("dpkg", "--audit")
+
+
+def test_both_are_removed_at_once(package, root):
+    root.check("dpkg", "-i", root.take(package))
+    root.check("dpkg", "--purge", "kepmd", ERLANG)
+    assert diversions(root) == [] and not root.path("/usr/lib/erlang").exists()
+    assert not os.path.lexists(root.path("/usr/bin/epmd")) and not os.path.lexists(root.path(MAN))
 
 
 def test_wrong_usage_of_the_script(tmp_path):
