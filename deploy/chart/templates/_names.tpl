@@ -85,7 +85,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if include "kepmd.isSidecar" . }}
 # What it would take from RELEASE_NODE and RELEASE_COOKIE, which are the other container's.
 - {name: ERL_EPMD_BASENAME, value: {{ include "kepmd.basename" . | quote }}}
-- {name: ERL_EPMD_COOKIE_FILE, value: /etc/kepmd/cookie}
+- {name: ERL_EPMD_COOKIE_FILE, value: /run/secrets/kepmd/cookie}
 {{- if eq .Values.kind "StatefulSet" }}
 - {name: ERL_EPMD_HOST_MODE, value: hostname}
 {{- end }}

@@ -27,11 +27,11 @@ readinessProbe:
     failureThreshold: 60
   {{- end }}
   ports:
-  - {name: epmd, containerPort: 4369}
-  - {name: status, containerPort: {{ .Values.status.port }}}
+  - {name: epmd, containerPort: 4369, protocol: TCP}
+  - {name: status, containerPort: {{ .Values.status.port }}, protocol: TCP}
   env:
   {{- include "kepmd.settings" . | nindent 2 }}
-  volumeMounts: [{name: cookie, mountPath: /etc/kepmd, readOnly: true}]
+  volumeMounts: [{name: cookie, mountPath: /run/secrets/kepmd, readOnly: true}]
   livenessProbe:
     httpGet: {path: /livez, port: status}
     periodSeconds: 10
@@ -61,11 +61,11 @@ readinessProbe:
   {{- end }}
   ports:
   {{- if not $sidecar }}
-  - {name: epmd, containerPort: 4369}
+  - {name: epmd, containerPort: 4369, protocol: TCP}
   {{- end }}
-  - {name: dist, containerPort: {{ .Values.distribution.port }}}
+  - {name: dist, containerPort: {{ .Values.distribution.port }}, protocol: TCP}
   {{- if and .Values.status.enabled (not $sidecar) }}
-  - {name: status, containerPort: {{ .Values.status.port }}}
+  - {name: status, containerPort: {{ .Values.status.port }}, protocol: TCP}
   {{- end }}
   {{- with .Values.ports }}
   {{- toYaml . | nindent 2 }}
