@@ -14,12 +14,15 @@
 #include "allow.h"
 #include "conn.h"
 #include "conn_reply.h"
+#include "discovery/clock.h"
 #include "metrics.h"
 #include "sockaddr.h"
 #include "strangers.h"
 
 /* Connections closed at once to make memory for a newer one. */
 #define SHED_FOR_MEMORY 8
+/* Or because there are too many: one for the newcomer, and some of those who were young before. */
+#define SHED_SURPLUS 4
 
 /* What is read away from a held connection before it is closed: as much as stock
  * reads, so that the other side sees an end and not a reset. */
@@ -65,7 +68,7 @@ struct conn_pool {
 };
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
-static void keep_limits(struct conn_pool *pool, const struct conn *newest);
+static void keep_limits(struct conn_pool *pool, const struct stranger *newest);
 
 /* --- states -------------------------------------------------------------------- */
 
@@ -77,16 +80,19 @@ static int conn_enter(struct conn *conn, enum conn_state state, short what, unsi
 	struct timeval delay = {.tv_sec = (time_t)delay_s};
 	const struct timeval *timeout = delay_s ? &delay : state == CONN_HELD ? NULL : pool->idle;
 
-	/* Only now, for most are answered and gone without ever waiting. */
-	if (!conn->registered && !strangers_has(&conn->stranger)) {
-		strangers_add(&pool->strangers, &conn->stranger, pool->accepting);
-		keep_limits(pool, conn);
-	}
 	conn->state = state;
 	event_del(&conn->event);
 	event_assign(&conn->event, pool->base, delay_s ? -1 : conn->fd,
 	             delay_s ? 0 : (short)(what | EV_PERSIST), on_event, conn);
-	return event_add(&conn->event, timeout);
+	if (event_add(&conn->event, timeout) < 0)
+		return -1;
+	/* Only now, for most are answered and gone without ever waiting. */
+	if (!conn->registered && !strangers_has(&conn->stranger)) {
+		strangers_add(&pool->strangers, &conn->stranger, pool->accepting, clock_now_ms());
+		/* Last: who makes way may be answered, and CONN have to go for that. */
+		keep_limits(pool, &conn->stranger);
+	}
+	return 0;
 }
 
 static struct conn *conn_of(struct stranger *stranger)
@@ -296,16 +302,17 @@ static void conn_handle(struct conn *conn, const struct epmd_request *request)
 /* Keeps LEN bytes of an unfinished request until more comes. */
 static void conn_wait_more(struct conn *conn, const uint8_t *bytes, size_t len, bool listening)
 {
-	if (len && !conn->bytes) {
-		conn->bytes = malloc(EPMD_REQUEST_MAX);
-		if (!conn->bytes) {
+	if (len > conn->len) {
+		uint8_t *kept = malloc(len);
+		if (!kept) {
 			conn_close(conn);
 			return;
 		}
+		memcpy(kept, bytes, len);
+		free(conn->bytes);
+		conn->bytes = kept;
+		conn->len = len;
 	}
-	if (len)
-		memcpy(conn->bytes, bytes, len);
-	conn->len = len;
 	if (!listening && conn_enter(conn, CONN_READING, EV_READ, 0) < 0)
 		conn_close(conn);
 }
@@ -413,33 +420,79 @@ void conn_pool_free(struct conn_pool *pool)
 	free(pool);
 }
 
-static void shed(struct conn_pool *pool, struct stranger *stranger, enum conn_shed why)
+/* --- making way ---------------------------------------------------------------- */
+
+/* A whole request has come, which the loop has not seen yet. */
+static bool has_asked(const struct conn *conn)
 {
-	pool->events.shed(pool->events.arg, conn_of(stranger), why);
-	conn_close(conn_of(stranger));
+	uint8_t bytes[EPMD_REQUEST_MAX];
+	struct epmd_request request;
+
+	if (conn->state != CONN_READING)
+		return false;
+	if (conn->len)
+		memcpy(bytes, conn->bytes, conn->len);
+	ssize_t n = recv(conn->fd, bytes + conn->len, epmd_request_room(bytes, conn->len),
+	                 MSG_PEEK | MSG_DONTWAIT);
+	return n > 0 && epmd_request_decode(bytes, conn->len + (size_t)n, &request) == EPMD_DECODED;
+}
+
+static void shed(struct conn_pool *pool, struct conn *conn, enum conn_shed why)
+{
+	pool->events.shed(pool->events.arg, conn, why);
+	conn_close(conn);
+}
+
+/* Who is answered is gone, or a node, or waits to be read and has had its turn. */
+static void answer_or_shed(struct conn_pool *pool, struct stranger *stranger, enum conn_shed why)
+{
+	struct conn *conn = conn_of(stranger);
+
+	if (has_asked(conn))
+		conn_read(conn, true);
+	else
+		shed(pool, conn, why);
 }
 
 bool conn_pool_shed(struct conn_pool *pool)
 {
-	if (!pool->strangers.all)
-		return false;
-	shed(pool, pool->strangers.all, CONN_SHED_STARVED);
-	return true;
+	unsigned before = pool->strangers.n + pool->n_registered;
+
+	while (pool->strangers.all) {
+		answer_or_shed(pool, pool->strangers.all, CONN_SHED_STARVED);
+		if (pool->strangers.n + pool->n_registered < before)
+			return true;
+	}
+	return false;
 }
 
-/* Whoever has come last is served, and the oldest make way for it. */
-static void keep_limits(struct conn_pool *pool, const struct conn *newest)
+/* The oldest, if there are too many; but the young have a moment to ask. */
+static struct stranger *surplus(const struct conn_pool *pool)
 {
 	const struct conn_settings *settings = &pool->settings;
-	const struct stranger *stranger = &newest->stranger;
-	unsigned of_host = strangers_on_loopback(&pool->strangers, stranger)
-	                       ? settings->max_of_loopback
-	                       : settings->max_per_address;
+	unsigned n = pool->strangers.n;
 
-	if (strangers_of_host(stranger) > of_host)
-		shed(pool, strangers_oldest_of_host(stranger), CONN_SHED_ADDRESS);
-	if (pool->strangers.n > settings->max_connections)
-		shed(pool, pool->strangers.all, CONN_SHED_ALL);
+	if (n <= settings->max_connections)
+		return NULL;
+	struct stranger *oldest =
+	    strangers_first_to_go(&pool->strangers, settings->max_of_loopback);
+	if ((n - 1) / 2 < settings->max_connections &&
+	    clock_now_ms() - oldest->since_ms < settings->young_ms && !has_asked(conn_of(oldest)))
+		return NULL;
+	return oldest;
+}
+
+/* Whoever has come last is served, and the oldest make way for it.  An address elsewhere harms
+ * only itself. */
+static void keep_limits(struct conn_pool *pool, const struct stranger *newest)
+{
+	struct stranger *oldest;
+
+	if (!strangers_on_loopback(&pool->strangers, newest) &&
+	    strangers_of_host(newest) > pool->settings.max_per_address)
+		answer_or_shed(pool, strangers_oldest_of_host(newest), CONN_SHED_ADDRESS);
+	for (int i = 0; i < SHED_SURPLUS && (oldest = surplus(pool)); i++)
+		answer_or_shed(pool, oldest, CONN_SHED_ALL);
 }
 
 /* Where memory is out, that of those who have come before. */
@@ -485,8 +538,9 @@ bool conn_shed_other(const struct conn *conn)
 
 	if (oldest == &conn->stranger)
 		oldest = oldest->next;
+	/* Not answered: a request is being handled. */
 	if (oldest)
-		shed(pool, oldest, CONN_SHED_STARVED);
+		shed(pool, conn_of(oldest), CONN_SHED_STARVED);
 	return oldest != NULL;
 }
 

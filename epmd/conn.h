@@ -78,6 +78,7 @@ struct conn_settings {
 	unsigned max_per_address;
 	unsigned max_of_loopback;
 	unsigned max_registered;
+	unsigned young_ms;
 	size_t max_unsent;         /* bytes of answers that wait for their readers */
 	const struct allow *allow; /* borrowed; NULL: all of loopback is this host */
 };
@@ -90,8 +91,8 @@ void conn_pool_free(struct conn_pool *pool);
 /* Serves the accepted, non-blocking socket FD, which the pool takes over. */
 void conn_accept(struct conn_pool *pool, int fd, const struct sockaddr_any *from);
 
-/* Closes the oldest connection that has registered nobody, to free its descriptor.  False
- * when there is none. */
+/* Closes the oldest connection that has registered nobody, to free its descriptor; if it has asked
+ * by now, it is answered first.  False when there is none. */
 bool conn_pool_shed(struct conn_pool *pool);
 
 /* How many there are. */

@@ -4,7 +4,8 @@
 
 /* How much of what everybody needs a single client may take.  Nothing is closed that stock epmd
  * would keep as long as there is enough of it; past a limit the oldest connection that has
- * registered nobody makes way, so that whoever comes now is served. */
+ * registered nobody makes way, so that whoever comes now is served.  Who has asked by then is
+ * answered first. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,13 +16,16 @@ struct options;
 #define LIMITS_ROOM_MAX 256
 /* Below this many descriptors fewer nodes can register than with stock epmd. */
 #define LIMITS_DESCRIPTORS_FEW 1024
+/* Who has come so lately may be about to ask: it makes way only when there are twice as many
+ * connections as there may be, or no descriptor is left. */
+#define LIMITS_YOUNG_MS 2000
 
 struct limits {
 	unsigned descriptors;     /* RLIMIT_NOFILE, once it was raised */
 	unsigned reserve;         /* descriptors that no client gets: files, what discovery dials */
 	unsigned max_connections; /* that have registered nobody */
 	unsigned max_per_address; /* the same, of one address elsewhere */
-	unsigned max_of_loopback; /* the same, of this host: many nodes, all from one address */
+	unsigned max_of_loopback; /* when there are too many in all: whoever has more makes way */
 	unsigned max_registered;
 	size_t max_unsent; /* bytes of answers that wait for their readers, in all */
 };

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -280,6 +281,14 @@ static bool turn_away(struct listener *listener, int fd)
 	return accepted >= 0;
 }
 
+/* Most come alone.  To accept where nobody waits is dear: the kernel makes a socket for it, in vain. */
+static bool another_waits(int fd)
+{
+	struct pollfd waiting = {.fd = fd, .events = POLLIN};
+
+	return poll(&waiting, 1, 0) != 0;
+}
+
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
 	struct listener *listener = arg;
@@ -292,6 +301,8 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 		                       SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (accepted >= 0) {
 			listener->accepted(listener->arg, accepted, &from);
+			if (i == 0 && listener->set.n > 0 && !another_waits(fd))
+				return;
 		} else if (out_of_descriptors(errno)) {
 			if (!listener->starved(listener->arg) && !turn_away(listener, fd)) {
 				rest(listener);

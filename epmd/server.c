@@ -172,6 +172,7 @@ struct server *server_new(struct event_base *base, const struct options *options
 	    .max_per_address = limits->max_per_address,
 	    .max_of_loopback = limits->max_of_loopback,
 	    .max_registered = limits->max_registered,
+	    .young_ms = LIMITS_YOUNG_MS,
 	    .max_unsent = limits->max_unsent,
 	    .allow = admission->allow,
 	};

@@ -51,10 +51,11 @@ static struct strangers_host *find_or_add(struct strangers *strangers,
 }
 
 void strangers_add(struct strangers *strangers, struct stranger *stranger,
-                   const struct sockaddr_any *from)
+                   const struct sockaddr_any *from, uint64_t now_ms)
 {
 	struct strangers_host *host = find_or_add(strangers, from);
 
+	stranger->since_ms = now_ms;
 	DL_APPEND(strangers->all, stranger);
 	strangers->n++;
 	stranger->host = host;
@@ -99,4 +100,11 @@ bool strangers_on_loopback(const struct strangers *strangers, const struct stran
 struct stranger *strangers_oldest_of_host(const struct stranger *stranger)
 {
 	return stranger->host ? stranger->host->list : NULL;
+}
+
+struct stranger *strangers_first_to_go(const struct strangers *strangers, unsigned of_loopback)
+{
+	const struct strangers_host *loopback = strangers->loopback;
+
+	return loopback && loopback->n > of_loopback ? loopback->list : strangers->all;
 }

@@ -16,6 +16,7 @@ struct stranger {
 	struct stranger *prev, *next;
 	struct stranger *host_prev, *host_next;
 	struct strangers_host *host;
+	uint64_t since_ms; /* when it was added */
 };
 
 /* All zero at first. */
@@ -26,9 +27,9 @@ struct strangers {
 	unsigned n;
 };
 
-/* Adds the newest.  Without memory it is counted in all, but for no address. */
+/* Adds the newest, at NOW_MS.  Without memory it is counted in all, but for no address. */
 void strangers_add(struct strangers *strangers, struct stranger *stranger,
-                   const struct sockaddr_any *from);
+                   const struct sockaddr_any *from, uint64_t now_ms);
 void strangers_remove(struct strangers *strangers, struct stranger *stranger);
 /* Frees what is left when all have been removed. */
 void strangers_clear(struct strangers *strangers);
@@ -44,5 +45,8 @@ static inline bool strangers_has(const struct stranger *stranger)
 unsigned strangers_of_host(const struct stranger *stranger);
 bool strangers_on_loopback(const struct strangers *strangers, const struct stranger *stranger);
 struct stranger *strangers_oldest_of_host(const struct stranger *stranger);
+
+/* The oldest of all or, where loopback has more than OF_LOOPBACK, of loopback; NULL: nobody. */
+struct stranger *strangers_first_to_go(const struct strangers *strangers, unsigned of_loopback);
 
 #endif

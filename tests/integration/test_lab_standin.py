@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import socket
 import ssl
 import subprocess
 import sys
@@ -103,6 +104,14 @@ def test_standin_in_a_namespace(network, standin):
     pytest.raises(ConnectionRefusedError, pod.connect, api.address, api.port)
     api.listen_again()
     pod.connect(api.address, api.port).close()
+
+
+def test_standin_keeps_its_port_while_it_does_not_listen(plain):
+    """Nobody else, nor the kernel for an outgoing connection, takes it meanwhile."""
+    plain.stop_listening()
+    with socket.socket() as other:
+        pytest.raises(OSError, other.bind, (plain.address, plain.port)).match("Address already in use")
+    plain.listen_again()
 
 
 def test_standin_pages_and_says_410(plain, client_of):

@@ -194,6 +194,14 @@ def process_state(pid):
         return None
 
 
+def reserve_port(address, port):
+    """Keeps it from becoming the port of an outgoing connection while nobody listens: then nobody could."""
+    reserve = socket.socket(family_of(address), socket.SOCK_STREAM)
+    reserve.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserve.bind((address, port))
+    return reserve
+
+
 def open_listener(address, port):
     listener = socket.socket(family_of(address), socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -18,7 +18,7 @@ from .access import Access
 from .authority import Authority
 from .faults import Faults
 from .handler import Handler
-from .namespace import open_listener
+from .namespace import open_listener, reserve_port
 from .services import Services
 from .store import Store
 
@@ -51,7 +51,7 @@ class Standin:
         self._own_directory = None if directory else tempfile.mkdtemp(prefix="lab-standin-")
         self.directory = str(directory or self._own_directory)
         self._authorities, self.authority, self._context = 0, None, None
-        self._listener, self._acceptor, self.port = None, None, port
+        self._reserve, self._listener, self._acceptor, self.port = None, None, None, port
         if tls:
             self.rotate_ca(ip_san)
         self.listen_again()
@@ -117,8 +117,10 @@ class Standin:
     def listen_again(self):
         """Listen, on the same port as before."""
         make = self.where.inside if self.where else lambda function, *args: function(*args)
+        if not self._reserve:
+            self._reserve = make(reserve_port, self.address, self.port)
+            self.port = self._reserve.getsockname()[1]
         self._listener = make(open_listener, self.address, self.port)
-        self.port = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept_all, args=(self._listener,), daemon=True)
         self._acceptor.start()
 
@@ -139,6 +141,7 @@ class Standin:
 
     def close(self):
         self.stop_listening()
+        self._reserve.close()
         self.drop_connections()
         with self.store.changed:
             self.store.changed.notify_all()

@@ -6,7 +6,8 @@
 second, `names` asks for all names and never reads, `register` registers nodes of long names, by number from
 FIRST on. It says
 "ready" when all are connected (and registered), and waits for a line; then it says how many
-of the connections are still open, and waits for the next. It ends with its input.
+of the connections are still open, and waits for the next. `late` says nothing until that line comes: then all
+ask, and it says how many were answered. It ends with its input.
 """
 
 import contextlib
@@ -69,6 +70,20 @@ def send_slowly(throng):
         sent += 1
 
 
+def answered(throng):
+    """Ask by all of them, and only then read."""
+    for connection in throng:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(wire.port2("nobody"))
+    return sum(map(has_answer, throng))
+
+
+def has_answer(connection):
+    with contextlib.suppress(ConnectionError):
+        return bool(connection.recv(64))
+    return False
+
+
 def main(address, port, count, kind, first=0):
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -77,7 +92,7 @@ def main(address, port, count, kind, first=0):
     if kind == "loris":
         send_slowly(throng)
     for _ in sys.stdin:
-        print(sum(map(is_open, throng)), flush=True)
+        print(answered(throng) if kind == "late" else sum(map(is_open, throng)), flush=True)
 
 
 class Throng:
@@ -92,6 +107,10 @@ class Throng:
         if self.process.stdout.readline() != "ready\n":
             self.close()
             raise RuntimeError(f"the throng could not come: {command}")
+
+    def answered(self):
+        """Of those who are `late`."""
+        return self.still_open()
 
     def still_open(self):
         self.process.stdin.write("\n")

@@ -124,15 +124,16 @@ static void on_shed(void *arg, const struct conn *conn, enum conn_shed why)
 	s->shed[why]++;
 }
 
-static int set_up(void **state)
+static int set_up_with(void **state, unsigned young_ms)
 {
-	static const struct conn_settings settings = {
+	const struct conn_settings settings = {
 	    .idle_s = 60,
 	    .max_connections = 6,
 	    .max_per_address = 2,
 	    .max_of_loopback = 4,
 	    .max_registered = 3,
 	    .max_unsent = 2 * ANSWER_SIZE,
+	    .young_ms = young_ms,
 	};
 	struct scene *s = calloc(1, sizeof(*s));
 	const struct conn_events events = {.request = on_request,
@@ -148,6 +149,17 @@ static int set_up(void **state)
 	s->base = event_base_new();
 	s->pool = conn_pool_new(s->base, &settings, &events);
 	return s->pool ? 0 : -1;
+}
+
+static int set_up(void **state)
+{
+	return set_up_with(state, 0);
+}
+
+/* All who come are young. */
+static int set_up_young(void **state)
+{
+	return set_up_with(state, 3600000);
 }
 
 static int tear_down(void **state)
@@ -229,18 +241,20 @@ static void the_oldest_of_an_address_makes_way(void **state)
 	assert_false(is_closed(s, second) || is_closed(s, third) || is_closed(s, other));
 }
 
-static void loopback_is_one_address_that_has_more(void **state)
+static void loopback_may_have_all_that_others_leave(void **state)
 {
+	static const char *const from[] = {HERE, "127.9.9.9", "::1", HERE, "::1"};
 	struct scene *s = *state;
-	unsigned first = idle(s, HERE);
+	unsigned other = idle(s, ELSEWHERE);
 
-	idle(s, "127.9.9.9");
-	idle(s, "::1");
+	for (size_t i = 0; i < 5; i++)
+		assert_false(is_closed(s, idle(s, from[i])));
+	assert_false(is_closed(s, other + 1));
+	/* Then it is who has most of them. */
 	idle(s, HERE);
-	assert_false(is_closed(s, first));
-	idle(s, "::1");
-	assert_true(is_closed(s, first));
-	assert_int_equal(s->shed[CONN_SHED_ADDRESS], 1);
+	assert_true(is_closed(s, other + 1));
+	assert_false(is_closed(s, other));
+	assert_int_equal(s->shed[CONN_SHED_ALL], 1);
 }
 
 static void the_oldest_of_all_makes_way(void **state)
@@ -266,6 +280,102 @@ static void who_asks_at_once_is_in_nobodys_way(void **state)
 	s->answer_size = 10;
 	assert_true(is_closed(s, ask(s, ELSEWHERE)));
 	assert_false(is_closed(s, first) || is_closed(s, second));
+}
+
+static void send_names_request(struct scene *s, unsigned client)
+{
+	assert_int_equal(write(s->clients[client], "\0\1n", 3), 3);
+}
+
+/* What it sent has come, but the loop has not seen it yet. */
+static void who_has_asked_is_answered_and_not_shed(void **state)
+{
+	struct scene *s = *state;
+	unsigned first = idle(s, ELSEWHERE), second = idle(s, ELSEWHERE);
+	char answer[100];
+
+	s->answer_size = 10;
+	send_names_request(s, first);
+	unsigned third = idle(s, ELSEWHERE);
+	assert_int_equal(recv(s->clients[first], answer, sizeof(answer), MSG_DONTWAIT), 10);
+	assert_true(is_closed(s, first));
+	assert_int_equal(s->shed[CONN_SHED_ADDRESS], 0);
+
+	/* The same for want of a descriptor. */
+	send_names_request(s, second);
+	assert_true(conn_pool_shed(s->pool));
+	assert_int_equal(recv(s->clients[second], answer, sizeof(answer), MSG_DONTWAIT), 10);
+	assert_true(is_closed(s, second));
+	assert_false(is_closed(s, third));
+	assert_int_equal(s->shed[CONN_SHED_STARVED], 0);
+}
+
+static void half_a_question_is_none(void **state)
+{
+	struct scene *s = *state;
+	unsigned first = idle(s, HERE);
+
+	assert_int_equal(write(s->clients[first], "\0\1", 2), 2);
+	assert_true(conn_pool_shed(s->pool));
+	assert_true(is_closed(s, first));
+	assert_int_equal(s->shed[CONN_SHED_STARVED], 1);
+}
+
+/* Its descriptor is not free then: the next one's is. */
+static void one_that_registers_at_the_last_moment_stays(void **state)
+{
+	const struct epmd_request request = {
+	    .code = EPMD_ALIVE2_REQ,
+	    .node = {.port = 1, .name = {(const uint8_t *)"a", 1}},
+	};
+	struct scene *s = *state;
+	uint8_t bytes[EPMD_REQUEST_MAX];
+	unsigned node = idle(s, HERE), other = idle(s, HERE);
+	ssize_t len = (ssize_t)epmd_request_encode(&request, bytes, sizeof(bytes));
+
+	assert_int_equal(write(s->clients[node], bytes, (size_t)len), len);
+	assert_true(conn_pool_shed(s->pool));
+	assert_false(is_closed(s, node));
+	assert_true(is_closed(s, other));
+	assert_int_equal(s->registered, 1);
+}
+
+/* Its answer is too long for its socket: it has had its turn, and goes with the next. */
+static void one_that_does_not_read_its_answer_goes(void **state)
+{
+	struct scene *s = *state;
+	unsigned client = idle(s, HERE);
+
+	send_names_request(s, client);
+	assert_true(conn_pool_shed(s->pool));
+	assert_true(is_closed(s, client));
+	assert_false(conn_pool_shed(s->pool));
+	assert_int_equal(s->shed[CONN_SHED_STARVED], 1);
+}
+
+/* While there are descriptors: twice as many are too many for them too. */
+static void the_young_have_a_moment(void **state)
+{
+	struct scene *s = *state;
+
+	for (unsigned i = 0; i < 12; i++)
+		idle(s, HERE);
+	assert_int_equal(s->shed[CONN_SHED_ALL], 0);
+	idle(s, HERE);
+	assert_int_equal(s->shed[CONN_SHED_ALL], 1);
+	assert_true(is_closed(s, 0));
+	assert_false(is_closed(s, 1));
+	assert_true(conn_pool_shed(s->pool));
+	assert_true(is_closed(s, 1));
+}
+
+static void the_young_elsewhere_have_none(void **state)
+{
+	struct scene *s = *state;
+
+	for (unsigned i = 0; i < 3; i++)
+		idle(s, ELSEWHERE);
+	assert_int_equal(s->shed[CONN_SHED_ADDRESS], 1);
 }
 
 static void who_is_gone_is_not_counted(void **state)
@@ -412,11 +522,18 @@ static void whichever_allocation_fails_the_next_is_served(void **state)
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define YOUNG(function) cmocka_unit_test_setup_teardown(function, set_up_young, tear_down)
 	const struct CMUnitTest tests[] = {
 	    TEST(the_oldest_of_an_address_makes_way),
-	    TEST(loopback_is_one_address_that_has_more),
+	    TEST(loopback_may_have_all_that_others_leave),
 	    TEST(the_oldest_of_all_makes_way),
 	    TEST(who_asks_at_once_is_in_nobodys_way),
+	    TEST(who_has_asked_is_answered_and_not_shed),
+	    TEST(half_a_question_is_none),
+	    TEST(one_that_registers_at_the_last_moment_stays),
+	    TEST(one_that_does_not_read_its_answer_goes),
+	    YOUNG(the_young_have_a_moment),
+	    YOUNG(the_young_elsewhere_have_none),
 	    TEST(who_is_gone_is_not_counted),
 	    TEST(a_registration_never_makes_way),
 	    TEST(a_node_may_have_the_memory_of_others),
