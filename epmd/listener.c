@@ -172,10 +172,11 @@ enum listener_result listener_open(const char *addresses, uint16_t port, struct 
 	} else {
 		int n = parse_list(addresses, port, list, error, error_size);
 		result = n < 0 ? LISTENER_FAILED : LISTENER_OPEN;
-		for (int i = 0; i < n && result == LISTENER_OPEN; i++)
-			result = add(set, &list[i], false, error, error_size);
+		/* First, as stock does: where an epmd runs, addresses that it lacks do not matter. */
 		if (result == LISTENER_OPEN)
 			result = add_loopback(list, (size_t)n, port, set, error, error_size);
+		for (int i = 0; i < n && result == LISTENER_OPEN; i++)
+			result = add(set, &list[i], false, error, error_size);
 	}
 	if (result == LISTENER_OPEN && set->n == 0) {
 		snprintf(error, error_size, "cannot listen on port %u of any address: %s", port,

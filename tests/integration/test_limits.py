@@ -154,6 +154,15 @@ def test_an_address_elsewhere_harms_only_itself(epmd, epmd_binary, network):
     assert count_log(daemon, "too many connections from one address") == 2
 
 
+def test_a_refused_node_stays_until_it_has_to_make_way(epmd, epmd_binary):
+    daemon = epmd(epmd_binary, env={"ERL_EPMD_MAX_CONNECTIONS": 20})
+    with daemon.register("known", 4711) as node, daemon.register("known", 1) as refused:
+        assert refused.refused and is_open(daemon, refused.connection)
+        with Throng(daemon, 20, "idle"):
+            assert is_ended(refused.connection)
+            assert is_open(daemon, node.connection)
+
+
 # Memory
 
 
