@@ -16,6 +16,10 @@ struct options;
 /* Below this many descriptors fewer nodes can register than with stock epmd. */
 #define LIMITS_DESCRIPTORS_FEW 1024
 
+/* What the kernel may hold of an answer that is not read, in bytes, for each connection.  Without it
+ * that is what tcp_wmem says, 4 MiB. */
+#define LIMITS_KERNEL_UNREAD (256 * 1024)
+
 struct limits {
 	unsigned descriptors;     /* RLIMIT_NOFILE, once it was raised */
 	unsigned reserve;         /* descriptors that no client gets: files, what discovery dials */

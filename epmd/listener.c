@@ -12,6 +12,7 @@
 
 #include <event2/event.h>
 
+#include "limits.h"
 #include "listener.h"
 #include "sockaddr.h"
 
@@ -19,9 +20,6 @@
 #define ACCEPT_BATCH 64
 /* How long accepting rests when there is no descriptor and none can be freed. */
 #define STARVED_REST_MS 100
-/* What the kernel may hold of an answer that is not read; accepted sockets have it from theirs.
- * Without it that is what tcp_wmem says, 4 MiB each. */
-#define UNREAD_MAX (256 * 1024)
 
 /* As many as the kernel bears (net.core.somaxconn cuts it down).  SOMAXCONN is a constant of the C library,
  * 128 with musl, and a client of a full queue waits a second before it asks again. */
@@ -310,7 +308,7 @@ struct listener *listener_serve(struct event_base *base, const struct listener_s
                                 listener_accepted_fn *accepted, listener_starved_fn *starved,
                                 void *arg)
 {
-	const int unread = UNREAD_MAX;
+	const int unread = LIMITS_KERNEL_UNREAD; /* accepted sockets have it from theirs */
 	struct listener *listener = calloc(1, sizeof(*listener));
 
 	if (!listener)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import resource
+import socket
 import subprocess
 import time
 
@@ -198,6 +199,28 @@ def test_20000_registrations(crowded):
     names = crowded.names()
     assert len(names) == crowded.count and names[-1] == ("known", 4711)
     assert crowded.lookup(node_name(77)).port == 77
+
+
+def test_those_who_wait_for_names_share_them(crowded):
+    """An answer of megabytes is there once, and nobody has to make way for it."""
+    memory = status_of(crowded, "VmRSS")
+    with Throng(crowded, 200, "names") as throng:
+        assert throng.still_open() == 200
+        grown = status_of(crowded, "VmRSS") - memory
+        print(f"{grown / 1024:.1f} MiB more resident with 200 who wait")
+        assert grown < 16 * 1024 or is_sanitized(crowded)
+
+
+def test_an_answer_that_waits_stays_what_was_asked_for(crowded):
+    """Although nodes come and go before it is read."""
+    before = crowded.request(wire.names(), timeout=30)
+    with crowded.connect(30) as slow:
+        slow.sendall(wire.names())
+        slow.recv(1, socket.MSG_PEEK)
+        with crowded.register("later", 7):
+            assert crowded.names()[0] == ("later", 7)
+            assert read_all(slow) == before
+    until(lambda: crowded.request(wire.names(), timeout=30) == before, 30, "the node's end", every=0.1)
 
 
 def test_who_never_reads_megabytes_of_names(crowded):
