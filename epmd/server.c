@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -138,15 +139,32 @@ static bool may_ask(struct server *server, const struct sockaddr_any *from)
 	return false;
 }
 
+/* Gives the reserve its descriptor FD back for one that another has to leave.  Returns that, or -1:
+ * the connection is closed. */
+static int leave_reserve(struct server *server, int fd)
+{
+	int other = on_starved(server) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+
+	close(fd);
+	if (other >= 0 && is_reserved(&server->admission->limits, other)) {
+		close(other);
+		return -1;
+	}
+	return other;
+}
+
 static void on_accepted(void *arg, int fd, const struct sockaddr_any *from)
 {
 	struct server *server = arg;
 
 	metrics_count(METRIC_CONNECTIONS);
-	if (!may_ask(server, from) ||
-	    (is_reserved(&server->admission->limits, fd) && !on_starved(server)))
+	if (!may_ask(server, from)) {
 		close(fd);
-	else
+		return;
+	}
+	if (is_reserved(&server->admission->limits, fd))
+		fd = leave_reserve(server, fd);
+	if (fd >= 0)
 		conn_accept(server->conns, fd, from);
 }
 

@@ -85,7 +85,8 @@ def test_files_are_still_read_when_strangers_hold_descriptors(limited, tmp_path)
     peers.write_text("")
     daemon = limited("-n 64", args=["-max_connections", "1000", "-max_per_address", "1000"],
                      env={"ERL_EPMD_DISCOVERY": f"file:{peers}", "ERL_EPMD_BASENAME": "a"})
-    with Throng(daemon, 200, "idle"):
+    with Throng(daemon, 200, "idle") as throng:
+        until(lambda: throng.still_open() <= 64 - 16, 20, "the reserve to be free")
         peers.write_text("10.255.0.1\n")
         daemon.wait_log("peer 10.255.0.1", timeout=20)
         assert not count_log(daemon, "Too many open files")
