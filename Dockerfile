@@ -3,10 +3,12 @@
 #   docker build -t kepmd .
 #   COPY --from=kepmd /epmd /app/erts-13.1.5/bin/epmd        (in your own Dockerfile)
 #
+# For another machine, or several (--platform linux/amd64,linux/arm64), it is cross built, not emulated.
 # scripts/build-image makes the same without Docker and without a registry.
-FROM debian:12-slim AS build
+FROM --platform=$BUILDPLATFORM debian:12-slim AS build
+ARG TARGETARCH
 COPY . /src
-RUN ["/src/scripts/build-static", "/out/epmd"]
+RUN /src/scripts/build-static --arch "$TARGETARCH" /out/epmd
 
 FROM scratch
 LABEL org.opencontainers.image.title="kepmd" \

@@ -23,16 +23,6 @@ from lab.sidecar import await_discovered, discovering
 SIZE_MAX = 4_000_000
 
 
-@pytest.fixture(scope="module")
-def static_epmd():
-    if os.environ.get("KEPMD_NO_STATIC"):
-        pytest.skip("KEPMD_NO_STATIC is set: without the static build")
-    try:
-        return str(built("build-static"))
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-
-
 @pytest.fixture
 def empty_root(static_epmd, tmp_path):
     """A root folder with nothing but epmd and /dev/null."""
@@ -291,6 +281,7 @@ def test_nodes_start_it_and_join(static_epmd, member, tmp_path):
 
 # --- for the other machine --------------------------------------------------------------------------------
 
+# The machine here: the architecture of the other, how qemu calls it, and how readelf does.
 OTHER = {"x86_64": ("arm64", "aarch64", "AArch64"), "aarch64": ("amd64", "x86_64", "Advanced Micro Devices X86-64")}
 
 
