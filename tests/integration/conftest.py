@@ -66,6 +66,17 @@ def stock_epmd():
 
 
 @pytest.fixture(scope="session")
+def static_epmd():
+    """Path of the static epmd."""
+    if os.environ.get("KEPMD_NO_STATIC"):
+        pytest.skip("KEPMD_NO_STATIC is set: without the static build")
+    try:
+        return str(built("build-static"))
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
 def otp27_erl(epmd_binary, tmp_path_factory):
     """`erl` of OTP 27, two releases newer than Debian 12's, whose epmd is ours."""
     if os.environ.get("KEPMD_NO_OTP27"):

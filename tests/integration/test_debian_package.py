@@ -10,15 +10,12 @@ import pytest
 
 from lab import debian_root
 from lab.built import SCRIPTS, Unavailable
-from lab.debian_root import DebianRoot, debian_root as make_root
+from lab.debian_root import ERLANG_AND_DEPENDENCIES, DebianRoot, debian_root as make_root
 from lab.wait import until
 
 TOP = SCRIPTS.parent
 EX_TEMPFAIL = 75
 ERLANG = "erlang-base"
-# What the package depends on: the root has no network to get it from.
-DEPENDENCIES = ["ca-certificates", "libc-ares2", "libcurl4", "libevent-core-2.1-7", "libevent-extra-2.1-7", "libjansson4",
-                "libssl3", "libyaml-0-2"]
 MAN = "/usr/share/man/man1/epmd.1.gz"
 LINK = "/etc/systemd/system/epmd.socket"
 SLOW = 60
@@ -44,7 +41,7 @@ def package(tmp_path_factory):
 @pytest.fixture(scope="session")
 def made(package):
     try:
-        return make_root([ERLANG, "systemd", *DEPENDENCIES])
+        return make_root(ERLANG_AND_DEPENDENCIES)
     except Unavailable as reason:
         pytest.skip(str(reason))
 

@@ -18,11 +18,11 @@ class BuildError(Exception):
     """They should be there, but the build went wrong."""
 
 
-def built(script):
-    """The folder that scripts/SCRIPT prints, after building what is to be in it if need be."""
+def built(script, *words):
+    """The path that scripts/SCRIPT prints, after building what is to be there if need be."""
     # In a file of its own and not through a pipe: a build says a lot.
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as progress:
-        done = subprocess.run([SCRIPTS / script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        done = subprocess.run([SCRIPTS / script, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=progress, text=True, timeout=TIMEOUT, check=False)
         progress.seek(0)
         said = progress.read().splitlines()

@@ -17,6 +17,9 @@ TIMEOUT = 900
 ARCHIVE = "root.tar"
 # What is beside the root: the packages that it was made of, to install some of them anew.
 PACKAGES = "packages"
+# With what kepmd's own package depends on: there is no network to get it from.
+ERLANG_AND_DEPENDENCIES = ["erlang-base", "systemd", "ca-certificates", "libc-ares2", "libcurl4", "libevent-core-2.1-7",
+                           "libevent-extra-2.1-7", "libjansson4", "libssl3", "libyaml-0-2"]
 
 # In a process namespace of its own, since packages' scripts look for processes by name and kill them.
 ISOLATE = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
