@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import time
 
 import pytest
 
@@ -19,6 +20,7 @@ from test_join_looks import OK, scripted  # noqa: F401 (a fixture)
 
 UNDEFINED_FUNCTION = (Atom("badrpc"), (Atom("EXIT"), Atom("undef")))
 CONNECTION = Raw(bytes([120, 119, 1, 120]) + struct.pack(">QI", 7, 1))  # a port, as dist_ctrl shows them
+FRACTION = Raw(b"\x46" + struct.pack(">d", 1.5))
 ANOTHER = Raw(bytes([120, 119, 1, 120]) + struct.pack(">QI", 8, 1))
 
 
@@ -66,8 +68,8 @@ def dials(scene):
 def test_it_asks_what_it_must_know_and_then_whom_it_is_connected_with(scene):
     one = scene()
     one.wait_called("erlang:system_info", 2)
-    assert [name for name, _ in one.node.calls[:5]] == [
-        "erlang:system_info", "application:get_env", "application:get_env", "init:get_status", "erlang:system_info"]
+    assert [name for name, _ in one.node.calls[:6]] == [
+        "erlang:system_info", *["application:get_env"] * 3, "init:get_status", "erlang:system_info"]
     one.daemon.wait_log(r"linked to it \(OTP 25, cookie from RELEASE_COOKIE\)")
 
 
@@ -323,9 +325,33 @@ def test_a_node_that_sends_ticks_and_does_not_read_costs_no_memory(scene):
 
 
 def test_one_that_hangs_up_late_has_not_refused_the_cookie(scene):
-    one = scene(hang_up_after=4.5)
-    one.daemon.wait_log("it gave the handshake up", timeout=10)
+    one = scene(hang_up_after=2.5)
+    one.daemon.wait_log(r"it gave the handshake up after \d+ ms: .*net_setuptime", timeout=10)
     one.wait_linked(1)
+
+
+def test_one_that_hangs_up_before_it_reads_has_not_refused_the_cookie(scene):
+    one = scene(hang_up_unread=True)
+    one.daemon.wait_log("it hung up before it had read our digest")
+    one.wait_linked(1)
+
+
+@pytest.mark.parametrize("setup_time, silence", [
+    (2, True), (FRACTION, True), (30, False), (0, False), (Atom("infinity"), False)],
+    ids=["2", "a fraction", "30", "0", "infinity"])
+def test_a_dial_that_took_as_long_as_the_node_waits_met_silence(scene, peer, setup_time, silence):
+    """-kernel net_setuptime"""
+    def slow_refusal(_):
+        time.sleep(2)
+        return Atom("false")
+
+    def setting(_, key):
+        return (Atom("ok"), setup_time) if key == "net_setuptime" else Atom("undefined")
+
+    far = peer()
+    one = scene(answers={"application:get_env": setting, "net_kernel:connect_node": slow_refusal,
+                         "erl_epmd:port_please": (Atom("port"), 1, 6)})
+    one.daemon.wait_log(f"not joined with {far.full_name} .*" + ("ended in silence" if silence else "cookie"))
 
 
 def test_dist_auto_connect_once_is_heeded(scene, peer):
