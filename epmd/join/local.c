@@ -549,7 +549,8 @@ struct local *local_new(const struct local_settings *settings,
 	else
 		waits(local, LOCAL_FOREIGN, LOG_LEVEL_INFO,
 		      local->has_owner ? "it is run by another user than epmd"
-		                       : "who runs it is not to be found out in /proc/net/tcp");
+		                       : "who runs it is not to be found out: the kernel "
+		                         "does not say (sock_diag), nor does /proc/net/tcp");
 	return local;
 }
 

@@ -3,6 +3,7 @@ answers, and what a node that misbehaves does to it."""
 
 import os
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from lab import wire
+from lab import blind, wire
 from lab.scripted_node import OTP_25, PUBLISHED, TICK, LocalNode, challenge, frame, message
 from lab.sidecar import PORT, account_pod, count_log, discovering
 from lab.terms import Atom, Raw
@@ -277,6 +278,49 @@ def test_a_node_of_another_user_is_left_alone_and_nobody_looks_into_us(
     # A process that is not dumpable is shown as root's, whoever runs it (proc(5)).
     assert os.stat(f"/proc/{daemon.process.pid}/environ").st_uid == 0
     assert f"Uid:\t{NOBODY}" in pathlib.Path(f"/proc/{daemon.process.pid}/status").read_text()
+
+
+@pytest.fixture
+def blinded(tmp_path):
+    """Makes a program of one that shall not see so much: what, says lab/blind.py."""
+    def make(program, *how):
+        script = tmp_path / "blinded"
+        script.write_text(f"#!/bin/sh\nexec /usr/bin/python3 {blind.__file__} {' '.join(how)} {program} \"$@\"\n")
+        script.chmod(0o755)
+        return script
+    return make
+
+
+NO_PROC = {"ASAN_OPTIONS": "detect_leaks=0"}  # that wants /proc
+UNKNOWN = r"not to be found out: the kernel does not say \(sock_diag\), nor does /proc/net/tcp"
+
+
+@pytest.mark.parametrize("how, said", [
+    (["--no-proc"], "it is run by another user than epmd"),
+    (["--mute"], "it is run by another user than epmd"),
+    (["--no-proc", "--mute"], f"who runs it is {UNKNOWN}")], ids=["no proc", "mute", "both"])
+def test_who_runs_a_node_is_asked_of_the_kernel_and_read_in_proc(
+        network, sample_api, nobodys_epmd, blinded, tmp_path, closing, how, said):
+    pod = account_pod(network, sample_api, tmp_path / "account")
+    daemon = closing.enter_context(discovering(blinded(nobodys_epmd, *how), pod, sample_api,
+                                               env={"RELEASE_COOKIE": "lab", **NO_PROC}))
+    node = closing.enter_context(LocalNode(pod, f"sample@{pod.ip}"))
+    closing.enter_context(daemon.register("sample", node.port))
+    daemon.wait_log(said)
+    assert node.links == 0
+
+
+def test_root_joins_a_node_that_nobody_knows_the_user_of(
+        network, sample_api, epmd_binary, blinded, tmp_path, closing):
+    pod = account_pod(network, sample_api, tmp_path / "account")
+    daemon = closing.enter_context(discovering(blinded(epmd_binary, "--no-proc", "--mute"), pod, sample_api,
+                                               env={"RELEASE_COOKIE": "lab", **NO_PROC}))
+    node = closing.enter_context(LocalNode(pod, f"sample@{pod.ip}"))
+    closing.enter_context(daemon.register("sample", node.port))
+    until(lambda: node.links, 10, "the link")
+    # But nobody else switches joining: it may be anybody.
+    refused = pod.run([epmd_binary, "-join", "off"])
+    assert refused.returncode == 1 and re.search(UNKNOWN + ": start epmd with ERL_EPMD_JOIN", refused.stderr)
 
 
 def as_nobody(pod, script, *words):
