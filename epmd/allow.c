@@ -135,6 +135,13 @@ static int read_who(struct allow *allow, const char *who, bool discovers, char *
 	if (read_list(SETTING_ALLOW, who, "peers", &allow->peers, &allow->who, error, error_size) <
 	    0)
 		return -1;
+	if (allow->who.n == 0 && !allow->peers) {
+		snprintf(error, error_size,
+		         "%s names nobody: give addresses like 10.0.0.0/8 or fd00::/8, or leave it "
+		         "out for everybody",
+		         options_setting_variable(SETTING_ALLOW));
+		return -1;
+	}
 	if (allow->peers && !discovers) {
 		snprintf(error, error_size,
 		         "%s: \"peers\" are those that discovery finds, and it is off: set %s",
@@ -192,8 +199,11 @@ struct allow *allow_new(const char *who, const char *remote_loopback, bool disco
 struct allow *allow_new_closed(void)
 {
 	char error[1];
+	struct allow *allow = allow_new(NULL, NULL, false, error, sizeof(error));
 
-	return allow_new("", NULL, false, error, sizeof(error));
+	if (allow)
+		allow->everybody = false;
+	return allow;
 }
 
 void allow_free(struct allow *allow)

@@ -16,12 +16,11 @@
 #include "proto/epmd_msg.h"
 #include "sockaddr.h"
 
-/* A server that accepts and never answers must not hold a script for ever. */
-#define ANSWER_TIMEOUT_S 10
-
 /* The longest name that stock sends in a STOP. */
 #define STOP_NAME_MAX 1000
 
+/* Returns -1 with errno EINPROGRESS where nothing at all came back: the queue of who listens is
+ * full (socket(7), SO_SNDTIMEO), as it gets when it does not accept. */
 static int dial(const char *host, uint16_t port)
 {
 	struct sockaddr_any address;
@@ -30,15 +29,20 @@ static int dial(const char *host, uint16_t port)
 	int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
-	const struct timeval patience = {.tv_sec = ANSWER_TIMEOUT_S};
+	const struct timeval patience = {.tv_sec = CLIENT_PATIENCE_S};
+	const struct timeval half = {.tv_sec = CLIENT_PATIENCE_S / 2};
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &half, sizeof(half));
 	if (connect(fd, (const struct sockaddr *)&address.storage, address.len) == 0)
 		return fd;
+	int error = errno;
 	close(fd);
+	errno = error;
 	return -1;
 }
 
+/* What 127.0.0.1 says counts: where a host has no IPv6 on its loopback device, nothing may come
+ * back from ::1 although nobody is there. */
 static int dial_local(uint16_t port)
 {
 	int fd = dial("::1", port);
@@ -135,12 +139,30 @@ static int print_stop(int fd)
 
 /* --- commands of ours ------------------------------------------------------------------ */
 
+static bool is_ours(enum command command)
+{
+	return command == COMMAND_PEERS || command == COMMAND_DOCTOR || command == COMMAND_JOIN;
+}
+
+static int say_silent(const struct options *options)
+{
+	if (options->command == COMMAND_DOCTOR)
+		return doctor_client_run(options, FACTS_SILENT, "");
+	fprintf(stderr,
+	        "epmd: the epmd at port %u has not answered within %d s: it is stopped, or hangs; "
+	        "end it, and start a node or epmd anew\n",
+	        options->port, CLIENT_PATIENCE_S);
+	return 1;
+}
+
 static int print_control(const struct options *options, int fd)
 {
 	char buffer[4096];
 	ssize_t n = read_up_to(fd, buffer, 1);
 	bool doctor = options->command == COMMAND_DOCTOR;
 
+	if (n < 0 && errno == EAGAIN)
+		return say_silent(options);
 	if (doctor && (n < 1 || buffer[0] == CONTROL_FAILED))
 		return doctor_client_run(options, n < 1 ? FACTS_STOCK : FACTS_OLDER, "");
 	if (n < 1) {
@@ -154,11 +176,12 @@ static int print_control(const struct options *options, int fd)
 	FILE *out = buffer[0] == CONTROL_FAILED ? stderr : stdout;
 	while ((n = read_some(fd, buffer, sizeof(buffer))) > 0)
 		fwrite(buffer, 1, (size_t)n, out);
-	if (n < 0) {
+	if (n < 0 && errno == EAGAIN)
+		fprintf(stderr, "epmd: the answer was cut off: no more came for %d s\n",
+		        CLIENT_PATIENCE_S);
+	else if (n < 0)
 		fprintf(stderr, "epmd: the answer was cut off: %s\n", strerror(errno));
-		return 1;
-	}
-	return status;
+	return n < 0 ? 1 : status;
 }
 
 /* --- all ------------------------------------------------------------------------------ */
@@ -221,6 +244,8 @@ int client_run(const struct options *options)
 		return 1;
 	}
 	int fd = dial_local(options->port);
+	if (fd < 0 && errno == EINPROGRESS && is_ours(options->command))
+		return say_silent(options);
 	if (fd < 0 && options->command == COMMAND_DOCTOR)
 		return doctor_client_run(options, FACTS_NOBODY, "");
 	if (fd < 0) {

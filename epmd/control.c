@@ -131,11 +131,18 @@ static void run_join_off(const struct run *run)
 
 /* --- all ---------------------------------------------------------------------------------- */
 
-static bool is_trusted(int fd)
+/* Why who is at FD may change nothing, or NULL if he may. */
+static const char *distrust(int fd)
 {
 	struct owner owner;
 
-	return owner_find(fd, &owner) && (owner.uid == 0 || owner.uid == geteuid());
+	if (!owner_find(fd, &owner))
+		return "that is for root and for the user who runs this epmd, and who asks is not "
+		       "to be found out: the kernel does not say (sock_diag), nor does "
+		       "/proc/net/tcp: start epmd with ERL_EPMD_JOIN=on or off";
+	if (owner.uid != 0 && owner.uid != geteuid())
+		return "that is for root and for the user who runs this epmd";
+	return NULL;
 }
 
 /* What follows a command; false when it is not known. */
@@ -187,9 +194,9 @@ void control_run(const struct control *control, struct wire_bytes command, int f
 			continue;
 		if (text[len] && (!commands[i].takes_words || !read_words(&run, text + len)))
 			break;
-		if (commands[i].changes && !is_trusted(fd))
-			answer(reply, CONTROL_FAILED,
-			       "that is for root and for the user who runs this epmd");
+		const char *no = commands[i].changes ? distrust(fd) : NULL;
+		if (no)
+			answer(reply, CONTROL_FAILED, "%s", no);
 		else
 			commands[i].run(&run);
 		return;

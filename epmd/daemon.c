@@ -262,7 +262,12 @@ static int read_admission(struct daemon *daemon)
 static void warn_of_settings(const struct daemon *daemon)
 {
 	const char *idle = cluster_idle_setting(daemon->options);
+	const char *allow = getenv(options_setting_variable(SETTING_ALLOW));
 
+	if (allow && !daemon->options->settings[SETTING_ALLOW])
+		log_warning("%s is set, but empty: everybody may ask: name addresses like "
+		            "10.0.0.0/8, or unset it",
+		            options_setting_variable(SETTING_ALLOW));
 	options_each_unknown(say_unknown, NULL);
 	cluster_each_foreign(daemon->options, &daemon->cluster, warn_foreign, NULL);
 	if (idle)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client.h"
 #include "doctor.h"
 #include "doctor_judge.h"
 
@@ -48,6 +49,11 @@ static bool judge_daemon(const struct facts *facts, const struct verdicts *to)
 	case FACTS_NOBODY:
 		verdict_wrong(to, FAULT_NO_DAEMON, "nobody answers at port %u of this host",
 		              facts->port);
+		break;
+	case FACTS_SILENT:
+		verdict_wrong(to, FAULT_SILENT_DAEMON,
+		              "the epmd at port %u has not answered within %d s", facts->port,
+		              CLIENT_PATIENCE_S);
 		break;
 	case FACTS_STOCK:
 		verdict_wrong(
@@ -113,8 +119,9 @@ static void judge_address(const struct facts *facts, const struct verdicts *to)
 	if (facts->source && facts->loopback_only)
 		verdict_wrong(
 		    to, FAULT_LOOPBACK_ONLY,
-		    "ERL_EPMD_ADDRESS=%s keeps this epmd on loopback, where no peer can ask "
-		    "it for the port of this host's nodes",
+		    "%s%c%s keeps this epmd on loopback, where no peer can ask it for the port of "
+		    "this host's nodes",
+		    facts->loopback_only_by, *facts->loopback_only_by == '-' ? ' ' : '=',
 		    facts->loopback_only);
 }
 
@@ -187,6 +194,9 @@ static void judge_found(const struct facts *facts, const struct facts_source *so
 		verdict_wrong(to, FAULT_NO_ENDPOINTS,
 		              "%s in namespace %s selects no pods: it has no endpoints",
 		              source->services, source->namespace_);
+	else if (source->fault != SOURCE_FINE)
+		verdict_wait(to, check, "%s: %zu endpoints, as they were known before that",
+		             source->place, source->n_endpoints);
 	else
 		verdict_ok(to, check, "%s: %zu endpoints%s", source->place, source->n_endpoints,
 		           source->server[0] ? ", this pod's own included" : "");

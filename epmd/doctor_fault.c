@@ -22,6 +22,9 @@ const struct fault_text fault_texts[FAULTS] = {
     [FAULT_NO_DAEMON] = {"no-daemon", "daemon",
                          "start a node with a name, which starts the epmd of its erts-*/bin: put "
                          "this one there; a sidecar's must be started first"},
+    [FAULT_SILENT_DAEMON] = {"silent-daemon", "daemon",
+                             "end it (by its process id: \"ss -ltnp\" tells that) and start a node "
+                             "or epmd anew; nodes register again by themselves"},
     [FAULT_STOCK_EPMD] =
 	{"stock-epmd", "daemon",
          "put this epmd in its place, in each erts-*/bin of the image; where it runs "

@@ -20,8 +20,9 @@
 enum facts_daemon {
 	FACTS_KEPMD,
 	FACTS_NOBODY,
-	FACTS_STOCK, /* somebody who does not know our requests */
-	FACTS_OLDER  /* a kepmd that does not know this one */
+	FACTS_SILENT, /* somebody who has not answered in time */
+	FACTS_STOCK,  /* somebody who does not know our requests */
+	FACTS_OLDER   /* a kepmd that does not know this one */
 };
 
 #define FACTS_TEXT 640
@@ -104,7 +105,8 @@ struct facts {
 	size_t n_unknown;
 	const char *setting_error; /* or NULL */
 	const char *idle;          /* a setting that does nothing, or NULL */
-	const char *loopback_only; /* ERL_EPMD_ADDRESS where it has no other address, or NULL */
+	const char *loopback_only;    /* the -address where all of it is on loopback, or NULL */
+	const char *loopback_only_by; /* the variable or flag that says so */
 	const char *log;           /* log_where */
 	char privileges[256];      /* privilege_describe */
 	char keeper[256];          /* keeper_describe */

@@ -65,20 +65,23 @@ static void on_unknown(void *arg, const char *variable, const char *like)
 	unknown->like = like;
 }
 
-/* The whole of LIST is on loopback. */
+/* The whole of LIST is on loopback.  One that names no address means all of them. */
 static bool is_loopback_only(const char *list)
 {
+	static const char blanks[] = ", \t\n";
 	char word[SOCKADDR_TEXT_SIZE];
 	struct sockaddr_any address;
+	bool any = false;
 
-	for (list += strspn(list, ", "); *list; list += strspn(list, ", ")) {
-		size_t len = strcspn(list, ", ");
+	for (list += strspn(list, blanks); *list; list += strspn(list, blanks)) {
+		size_t len = strcspn(list, blanks);
 		snprintf(word, sizeof(word), "%.*s", (int)len, list);
 		if (!sockaddr_parse(word, 0, &address) || !sockaddr_is_loopback(&address))
 			return false;
 		list += len;
+		any = true;
 	}
-	return true;
+	return any;
 }
 
 static void gather_environment(struct gathering *gathering)
@@ -238,8 +241,10 @@ int facts_gather(const struct control *control, struct facts *facts)
 	};
 	privilege_describe(facts->privileges, sizeof(facts->privileges));
 	keeper_describe(control->keeper, facts->keeper, sizeof(facts->keeper));
-	if (options->addresses && is_loopback_only(options->addresses))
+	if (options->addresses && is_loopback_only(options->addresses)) {
 		facts->loopback_only = options->addresses;
+		facts->loopback_only_by = options_address_origin(options);
+	}
 	gather_environment(&gathering);
 	if (control->source)
 		gather_cluster(&gathering);

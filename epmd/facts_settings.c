@@ -174,10 +174,12 @@ static void list_port(const struct list *list)
 	char port[8];
 
 	snprintf(port, sizeof(port), "%u", options->port);
-	if (options->port != EPMD_DEFAULT_PORT)
-		add(list, "port", port, "-port, ERL_EPMD_PORT");
-	if (options->addresses)
-		add(list, "address", options->addresses, "-address, ERL_EPMD_ADDRESS");
+	add(list, "port", port,
+	    options->port_origin == ORIGIN_FLAG       ? "-port"
+	    : options->port_origin == ORIGIN_VARIABLE ? "ERL_EPMD_PORT"
+	                                              : "default");
+	if (options->addresses && *options->addresses)
+		add(list, "address", options->addresses, options_address_origin(options));
 }
 
 /* Shown where they are set, and say nothing else. */

@@ -71,6 +71,11 @@ static const char *const other_variables[] = {PREFIX "PORT", PREFIX "ADDRESS",
                                               PREFIX "RELAXED_COMMAND_CHECK"};
 #define N_OTHER (sizeof(other_variables) / sizeof(other_variables[0]))
 
+const char *options_address_origin(const struct options *options)
+{
+	return options->addresses_origin == ORIGIN_FLAG ? "-address" : PREFIX "ADDRESS";
+}
+
 const char *options_setting_variable(enum setting setting)
 {
 	return settings[setting].variable;
@@ -127,7 +132,10 @@ static enum options_result read_port(struct options *options, char *error, size_
 	const char *text = getenv(PREFIX "PORT");
 
 	options->port = EPMD_DEFAULT_PORT;
-	if (!text || !*text || parse_port(text, &options->port))
+	if (!text || !*text)
+		return OPTIONS_OK;
+	options->port_origin = ORIGIN_VARIABLE;
+	if (parse_port(text, &options->port))
 		return OPTIONS_OK;
 	if (is_service_link(text))
 		snprintf(error, error_size,
@@ -145,6 +153,7 @@ static enum options_result read_port(struct options *options, char *error, size_
 static enum options_result read_environment(struct options *options, char *error, size_t error_size)
 {
 	options->addresses = getenv(PREFIX "ADDRESS");
+	options->addresses_origin = ORIGIN_VARIABLE;
 	options->relaxed = getenv(PREFIX "RELAXED_COMMAND_CHECK") != NULL;
 	for (int i = 0; i < SETTING_COUNT; i++) {
 		const char *value = getenv(settings[i].variable);
@@ -213,6 +222,10 @@ static int read_value(struct arguments *arguments, struct options *options)
 		good = (options->addresses = value) != NULL;
 	else
 		return 0;
+	if (strcmp(flag, "-port") == 0)
+		options->port_origin = ORIGIN_FLAG;
+	else if (strcmp(flag, "-address") == 0)
+		options->addresses_origin = ORIGIN_FLAG;
 	return good ? consume(arguments, 2) : -1;
 }
 
@@ -223,7 +236,9 @@ static int read_setting(struct arguments *arguments, struct options *options)
 			continue;
 		if (arguments->left < 2)
 			return -1;
-		options->settings[i] = *arguments->at[1] ? arguments->at[1] : NULL;
+		/* Whom an empty -allow allows is not to be guessed: allow.c says that it is wrong. */
+		bool given = *arguments->at[1] || i == SETTING_ALLOW;
+		options->settings[i] = given ? arguments->at[1] : NULL;
 		options->origins[i] = options->settings[i] ? ORIGIN_FLAG : ORIGIN_NOBODY;
 		return consume(arguments, 2);
 	}

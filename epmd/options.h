@@ -68,7 +68,9 @@ struct options {
 	const char *command_argument; /* COMMAND_STOP: the name; COMMAND_JOIN: "on" or "off" */
 
 	uint16_t port;
+	enum setting_origin port_origin;
 	const char *addresses; /* NULL: all */
+	enum setting_origin addresses_origin;
 	bool daemon;
 	bool systemd;
 	bool relaxed;
@@ -77,7 +79,7 @@ struct options {
 	unsigned delay_accept_s;
 	unsigned delay_write_s;
 
-	const char *settings[SETTING_COUNT]; /* NULL: not set; set but empty counts as not set */
+	const char *settings[SETTING_COUNT]; /* NULL: not set, or empty (but for -allow "") */
 	enum setting_origin origins[SETTING_COUNT];
 };
 
@@ -95,6 +97,8 @@ enum options_result options_read(int argc, char *const argv[], struct options *o
 
 /* "ERL_EPMD_DISCOVERY" and "-discovery". */
 const char *options_setting_variable(enum setting setting);
+/* Who has said where to listen: the flag or the variable. */
+const char *options_address_origin(const struct options *options);
 const char *options_setting_flag(enum setting setting);
 
 /* The usage text, ending in a newline. */

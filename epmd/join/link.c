@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -245,16 +247,31 @@ static void on_read(struct bufferevent *stream, void *arg)
 		leave(link);
 }
 
+static void give_up(struct link *link, uint64_t after_ms)
+{
+	char error[128];
+
+	snprintf(error, sizeof(error),
+	         "it gave the handshake up after %u ms: it is overloaded, or its net_setuptime is "
+	         "too short",
+	         (unsigned)after_ms);
+	end(link, LINK_UNREACHABLE, error);
+}
+
 static void on_event(struct bufferevent *stream, short what, void *arg)
 {
+	/* Who closes before all is read resets the connection. */
+	bool unread = (what & BEV_EVENT_ERROR) && errno == ECONNRESET;
 	struct link *link = arg;
+	uint64_t after_ms = clock_now_ms() - link->replied_ms;
 
 	(void)stream;
-	(void)what;
 	if (link->up)
 		end(link, LINK_LOST, "it closed the connection");
-	else if (clock_now_ms() - link->replied_ms > LINK_REFUSAL_MS)
-		end(link, LINK_UNREACHABLE, "it gave the handshake up");
+	else if (after_ms > LINK_REFUSAL_MS)
+		give_up(link, after_ms);
+	else if (unread)
+		end(link, LINK_UNREACHABLE, "it hung up before it had read our digest");
 	else
 		end(link, LINK_REFUSED, "it hung up on our digest");
 }

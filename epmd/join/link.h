@@ -25,9 +25,9 @@ struct link;
 #define LINK_CALL_MS 20000
 /* A longer message ends the connection. */
 #define LINK_MESSAGE_MAX (8u << 20)
-/* A hang-up so soon after our digest means the cookie; later, the node's own patience
- * with the handshake has ended. */
-#define LINK_REFUSAL_MS 4000
+/* A hang-up so soon after our digest, which it has read, means the cookie; later, the node's own
+ * patience with the handshake has ended (net_setuptime, which it cannot be asked for yet). */
+#define LINK_REFUSAL_MS 2000
 
 enum link_end {
 	LINK_UNREACHABLE, /* no connection, or no handshake in time */

@@ -172,6 +172,26 @@ static enum heeded heed_connect_all(struct local *local, struct etf_reader *answ
 	                 "it shall join all the same");
 }
 
+/* OTP, kernel(6), "net_setuptime": seconds, 7 unless set, at most 120.  A fraction is not read: it
+ * may be as short as a second. */
+static enum heeded heed_setup_time(struct local *local, struct etf_reader *answer)
+{
+	struct etf_token tuple = etf_next(answer), ok = {0}, value = {0};
+
+	if (tuple.kind == ETF_TUPLE && tuple.arity == 2) {
+		ok = etf_next(answer);
+		value = etf_next(answer);
+	}
+	bool set = etf_is_atom(&ok, "ok");
+	if (set && value.kind == ETF_OPAQUE)
+		local->facts.setup_ms = 1000;
+	else if (set && value.kind == ETF_INTEGER && value.integer > 0)
+		local->facts.setup_ms = 1000 * (value.integer < 120 ? (unsigned)value.integer : 120);
+	else
+		local->facts.setup_ms = 7000;
+	return HEEDED;
+}
+
 /* {started, started} */
 static enum heeded heed_status(struct local *local, struct etf_reader *answer)
 {
@@ -195,6 +215,7 @@ static const struct question {
     {{"erlang", "system_info", {"otp_release"}}, heed_release},
     {{"application", "get_env", {"kernel", "dist_auto_connect"}}, heed_auto_connect},
     {{"application", "get_env", {"kernel", "connect_all"}}, heed_connect_all},
+    {{"application", "get_env", {"kernel", "net_setuptime"}}, heed_setup_time},
     {{"init", "get_status", {NULL}}, heed_status},
 };
 #define N_QUESTIONS (sizeof(questions) / sizeof(questions[0]))
@@ -528,7 +549,8 @@ struct local *local_new(const struct local_settings *settings,
 	else
 		waits(local, LOCAL_FOREIGN, LOG_LEVEL_INFO,
 		      local->has_owner ? "it is run by another user than epmd"
-		                       : "who runs it is not to be found out in /proc/net/tcp");
+		                       : "who runs it is not to be found out: the kernel "
+		                         "does not say (sock_diag), nor does /proc/net/tcp");
 	return local;
 }
 

@@ -58,6 +58,7 @@ struct local_facts {
 	uint64_t flags;           /* DIST_FLAG_* */
 	unsigned release;         /* OTP's, or 0 when it does not say */
 	char cookie_source[512];  /* where its cookie was found, for log lines */
+	unsigned setup_ms;        /* how long its dials wait for a peer: net_setuptime */
 };
 const struct local_facts *local_facts(const struct local *local);
 

@@ -27,7 +27,7 @@
 #define DOWN_WAIT_MS 200
 /* A peer that comes and goes must not undo the breaker each time. */
 #define FORGIVE_AGAIN_MS 60000
-/* A dial that fails later than this has met silence. */
+/* A dial that fails later than this has met silence: a refusal takes no time. */
 #define SILENCE_MS 4000
 
 enum doing { IDLE, LOOKING, QUEUED, DIALLING };
@@ -302,9 +302,18 @@ static void ask_whereabouts(struct mate *mate)
 	call_for(mate, &call, on_whereabouts);
 }
 
+/* Has the dial taken as long as one takes that nobody answers?  A node that waits shorter than most
+ * is believed to have waited to the end, less an eighth for timers. */
+static bool met_silence(const struct mate *mate)
+{
+	unsigned patience = local_facts(mate->mesh->local)->setup_ms;
+	unsigned end = patience - patience / 8;
+
+	return clock_now_ms() - mate->dialled_ms > (end < SILENCE_MS ? end : SILENCE_MS);
+}
+
 static void heed_dial(struct mate *mate, struct etf_reader *answer)
 {
-	bool silence = clock_now_ms() - mate->dialled_ms > SILENCE_MS;
 	struct etf_token result = {0};
 
 	if (answer)
@@ -312,7 +321,7 @@ static void heed_dial(struct mate *mate, struct etf_reader *answer)
 	if (answer && etf_is_atom(&result, "true")) {
 		metrics_count(METRIC_DIAL_JOINED);
 		goes_up(mate);
-	} else if (!answer || silence) {
+	} else if (!answer || met_silence(mate)) {
 		dial_failed(mate, PAIR_DIAL_TIMEOUT,
 		            "unreachable: epmd reaches it, but the node's own attempt to connect "
 		            "ended in silence");

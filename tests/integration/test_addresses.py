@@ -134,6 +134,13 @@ def test_who_is_not_named_is_closed(network, epmd, epmd_binary, allowed):
     assert town.ask(town.neighbour, ALIVE) == CLOSED
 
 
+def test_an_empty_variable_is_not_set(network, epmd, epmd_binary):
+    """As with stock's, but it is said: who wrote it may have meant nobody."""
+    town = Town(network, epmd, epmd_binary, env={"ERL_EPMD_ALLOW": ""})
+    assert town.ask(town.stranger) == MISS
+    town.daemon.wait_log("warning: ERL_EPMD_ALLOW is set, but empty: everybody may ask: name addresses")
+
+
 def test_those_who_are_closed_do_not_fill_the_log(network, epmd, epmd_binary):
     town = Town(network, epmd, epmd_binary, env={"ERL_EPMD_ALLOW": "{home}"})
     for _ in range(50):
@@ -163,6 +170,8 @@ def run(binary, *args, port=None):
 @pytest.mark.parametrize("flag, value, words", [
     ("-allow", "10.0.0.0/33", 'ERL_EPMD_ALLOW: "10.0.0.0/33" is wrong: give addresses like 10.0.0.0/8 or fd00::/8'),
     ("-allow", "friends", 'ERL_EPMD_ALLOW: "friends" is wrong'),
+    ("-allow", "", "ERL_EPMD_ALLOW names nobody: give addresses like 10.0.0.0/8 or fd00::/8"),
+    ("-allow", " ,", "ERL_EPMD_ALLOW names nobody"),
     ("-allow", "peers", "and it is off: set ERL_EPMD_DISCOVERY"),
     ("-remote_loopback", "10.0.0.1", "ERL_EPMD_REMOTE_LOOPBACK=10.0.0.1 is wrong: give addresses within 127.0.0.0/8"),
     ("-remote_loopback", "x", 'ERL_EPMD_REMOTE_LOOPBACK: "x" is wrong: give addresses like 127.0.0.6, or the word none'),

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import select
 import socket
 import struct
 import subprocess
@@ -13,6 +14,7 @@ from both import binary, daemon, relaxed_daemon  # noqa: F401 (fixtures)
 from lab import wire
 from lab.epmd import free_port
 from lab.namespace import clean_env, family_of
+from lab.wait import until
 
 COMMANDS = [["-names"], ["-started"], ["-dump"], ["-kill"], ["-stop", "a"]]
 NO_DAEMON = "epmd: Cannot connect to local epmd\n"
@@ -243,16 +245,48 @@ def test_the_client_finds_a_daemon_on_either_loopback(binary, address):
         assert outcome(run(binary, "-port", port, "-names")) == (up(4711), "", 0)
 
 
+OF_OURS = [["-peers"], ["-peers", "-json"], ["-join", "on"], ["-doctor"], ["-doctor", "-json"]]
+
+
+def fill_queue(stack, listener):
+    """Until a connection that is begun does not come to be: so it is with a daemon that has stopped long ago."""
+    def is_refused():
+        dialler = stack.enter_context(socket.socket())
+        dialler.setblocking(False)
+        dialler.connect_ex(listener.getsockname())
+        return not select.select([], [dialler], [], 0.2)[1]
+
+    until(is_refused, 10, "a full queue")
+
+
+def ask(stack, binary, listener, command):
+    """Starts the client; it is not waited for."""
+    port = str(listener.getsockname()[1])
+    client = stack.enter_context(subprocess.Popen([binary, "-port", port, *command], env=clean_env(),
+                                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                                  stderr=subprocess.PIPE, text=True))
+    stack.callback(client.kill)
+    return client
+
+
 def test_a_server_that_never_answers_is_given_up(epmd_binary):
-    """Stock waits for ever, and so do the scripts that asked."""
+    """Stock waits for ever, and so do the scripts that asked. All of them wait at once."""
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        port = str(listener.getsockname()[1])
-        clients = [stack.enter_context(subprocess.Popen(
-            [epmd_binary, "-port", port, *command], env=clean_env(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)) for command in COMMANDS]
-        stack.callback(lambda: [client.kill() for client in clients])
-        for command, client in zip(COMMANDS, clients):
-            printed = b"".join(client.communicate(timeout=15))
+        silent, halting, full = (stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=backlog))
+                                 for backlog in (100, 100, 0))
+        fill_queue(stack, full)
+        clients = [(command, ask(stack, epmd_binary, silent, command)) for command in [*COMMANDS, *OF_OURS]]
+        crowded = [(command, ask(stack, epmd_binary, full, command)) for command in OF_OURS]
+        begun = ask(stack, epmd_binary, halting, ["-peers"])
+        connection = stack.enter_context(halting.accept()[0])
+        connection.sendall(b"0some")
+        for listener, (command, client) in [*((silent, one) for one in clients), *((full, one) for one in crowded)]:
+            printed = "".join(client.communicate(timeout=15))
             assert client.returncode == 1
-            assert printed.count(b"\n") == (command != ["-started"])
+            if command in OF_OURS:
+                assert f"the epmd at port {listener.getsockname()[1]} has not answered within 10 s" in printed, command
+            assert ("silent-daemon" in printed) == ("-doctor" in command)
+            if "-json" not in command:
+                assert printed.count("\n") == (command != ["-started"]), command
+        assert begun.communicate(timeout=15) == ("some", "epmd: the answer was cut off: no more came for 10 s\n")
+        assert begun.returncode == 1

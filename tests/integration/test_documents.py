@@ -76,3 +76,35 @@ def test_each_row_of_the_compatibility_page_names_tests_that_exist(collected):
             assert any(chooses(expression, test) for test in collected[command[1]]), command[0]
             assert all(any(word in test for test in collected[command[1]])
                        for word in re.split(" and | or ", expression)), command[0]
+
+
+# Tests that other pages name
+
+PAGES = [TOP / name for name in ("README.md", "HACKING.md", "ARCHITECTURE.md")] + sorted((TOP / "doc").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_file_of_tests_that_is_named_exists(page):
+    named = set(re.findall(r"\btest_\w+\.(?:py|c)\b", page.read_text()))
+    there = {path.name for path in (TOP / "tests").glob("*/test_*")}
+    assert named - there == set()
+
+
+def fault_tests_named():
+    """[letter of the file, number of the fault, test] as the table in HACKING.md has them."""
+    for number, cell in re.findall(r"^\| (\d+) \| .* \| (.+) \|$", (TOP / "HACKING.md").read_text(), re.M):
+        parts = re.split(r"(?:^|, )([DFLU]) (?=`)", cell)[1:]
+        for letter, names in zip(parts[::2], parts[1::2]):
+            yield from ([letter, int(number), name] for name in re.findall(r"`([a-z0-9_]+)", names))
+
+
+def test_the_table_of_faults_names_tests_that_exist():
+    files = {"D": "test_discovery_faults.py", "F": "test_faults.py", "L": "test_faults_link.py"}
+    defined = {letter: re.findall(r"^def (test_fault_\w+)\(", (TESTS / file).read_text(), re.M)
+               for letter, file in files.items()}
+    assert {number for _, number, _ in fault_tests_named()} == set(range(1, 21))
+    for letter, number, name in fault_tests_named():
+        if letter == "U":
+            assert (TOP / "tests" / "unit" / f"{name}.c").exists(), name
+        else:
+            assert [test for test in defined[letter] if f"_{number:02}_" in test and test.endswith(name)], name

@@ -273,6 +273,9 @@ def test_a_file_that_is_wrong_takes_nobody_away(daemon, path, text, says):
     replace(path, text)
     ours.wait_log(rf"error: ERL_EPMD_DISCOVERY=file:{path} {says}.*\(peers until then: the 2 that are known\)")
     stays(ours, nodes("10.0.0.7", "10.0.0.9"))
+    said = ours.cli("-doctor").stdout.splitlines()
+    at = next(number for number, line in enumerate(said) if line.endswith("[peers-file]"))
+    assert said[at + 1] == f"wait: {path}: 2 endpoints, as they were known before that"
     replace(path, lines("10.0.0.9"))
     ours.wait_log(f"info: ERL_EPMD_DISCOVERY=file:{path} is good again, peers: 1", NOTICED_S)
     await_discovered(ours, nodes("10.0.0.9"), SETTLE_S + NOTICED_S)

@@ -3,14 +3,16 @@ answers, and what a node that misbehaves does to it."""
 
 import os
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
 import tempfile
+import time
 
 import pytest
 
-from lab import wire
+from lab import blind, wire
 from lab.scripted_node import OTP_25, PUBLISHED, TICK, LocalNode, challenge, frame, message
 from lab.sidecar import PORT, account_pod, count_log, discovering
 from lab.terms import Atom, Raw
@@ -19,6 +21,7 @@ from test_join_looks import OK, scripted  # noqa: F401 (a fixture)
 
 UNDEFINED_FUNCTION = (Atom("badrpc"), (Atom("EXIT"), Atom("undef")))
 CONNECTION = Raw(bytes([120, 119, 1, 120]) + struct.pack(">QI", 7, 1))  # a port, as dist_ctrl shows them
+FRACTION = Raw(b"\x46" + struct.pack(">d", 1.5))
 ANOTHER = Raw(bytes([120, 119, 1, 120]) + struct.pack(">QI", 8, 1))
 
 
@@ -66,8 +69,8 @@ def dials(scene):
 def test_it_asks_what_it_must_know_and_then_whom_it_is_connected_with(scene):
     one = scene()
     one.wait_called("erlang:system_info", 2)
-    assert [name for name, _ in one.node.calls[:5]] == [
-        "erlang:system_info", "application:get_env", "application:get_env", "init:get_status", "erlang:system_info"]
+    assert [name for name, _ in one.node.calls[:6]] == [
+        "erlang:system_info", *["application:get_env"] * 3, "init:get_status", "erlang:system_info"]
     one.daemon.wait_log(r"linked to it \(OTP 25, cookie from RELEASE_COOKIE\)")
 
 
@@ -277,6 +280,49 @@ def test_a_node_of_another_user_is_left_alone_and_nobody_looks_into_us(
     assert f"Uid:\t{NOBODY}" in pathlib.Path(f"/proc/{daemon.process.pid}/status").read_text()
 
 
+@pytest.fixture
+def blinded(tmp_path):
+    """Makes a program of one that shall not see so much: what, says lab/blind.py."""
+    def make(program, *how):
+        script = tmp_path / "blinded"
+        script.write_text(f"#!/bin/sh\nexec /usr/bin/python3 {blind.__file__} {' '.join(how)} {program} \"$@\"\n")
+        script.chmod(0o755)
+        return script
+    return make
+
+
+NO_PROC = {"ASAN_OPTIONS": "detect_leaks=0"}  # that wants /proc
+UNKNOWN = r"not to be found out: the kernel does not say \(sock_diag\), nor does /proc/net/tcp"
+
+
+@pytest.mark.parametrize("how, said", [
+    (["--no-proc"], "it is run by another user than epmd"),
+    (["--mute"], "it is run by another user than epmd"),
+    (["--no-proc", "--mute"], f"who runs it is {UNKNOWN}")], ids=["no proc", "mute", "both"])
+def test_who_runs_a_node_is_asked_of_the_kernel_and_read_in_proc(
+        network, sample_api, nobodys_epmd, blinded, tmp_path, closing, how, said):
+    pod = account_pod(network, sample_api, tmp_path / "account")
+    daemon = closing.enter_context(discovering(blinded(nobodys_epmd, *how), pod, sample_api,
+                                               env={"RELEASE_COOKIE": "lab", **NO_PROC}))
+    node = closing.enter_context(LocalNode(pod, f"sample@{pod.ip}"))
+    closing.enter_context(daemon.register("sample", node.port))
+    daemon.wait_log(said)
+    assert node.links == 0
+
+
+def test_root_joins_a_node_that_nobody_knows_the_user_of(
+        network, sample_api, epmd_binary, blinded, tmp_path, closing):
+    pod = account_pod(network, sample_api, tmp_path / "account")
+    daemon = closing.enter_context(discovering(blinded(epmd_binary, "--no-proc", "--mute"), pod, sample_api,
+                                               env={"RELEASE_COOKIE": "lab", **NO_PROC}))
+    node = closing.enter_context(LocalNode(pod, f"sample@{pod.ip}"))
+    closing.enter_context(daemon.register("sample", node.port))
+    until(lambda: node.links, 10, "the link")
+    # But nobody else switches joining: it may be anybody.
+    refused = pod.run([epmd_binary, "-join", "off"])
+    assert refused.returncode == 1 and re.search(UNKNOWN + ": start epmd with ERL_EPMD_JOIN", refused.stderr)
+
+
 def as_nobody(pod, script, *words):
     return pod.popen(["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "/usr/bin/python3", "-c",
                       script, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -323,9 +369,33 @@ def test_a_node_that_sends_ticks_and_does_not_read_costs_no_memory(scene):
 
 
 def test_one_that_hangs_up_late_has_not_refused_the_cookie(scene):
-    one = scene(hang_up_after=4.5)
-    one.daemon.wait_log("it gave the handshake up", timeout=10)
+    one = scene(hang_up_after=2.5)
+    one.daemon.wait_log(r"it gave the handshake up after \d+ ms: .*net_setuptime", timeout=10)
     one.wait_linked(1)
+
+
+def test_one_that_hangs_up_before_it_reads_has_not_refused_the_cookie(scene):
+    one = scene(hang_up_unread=True)
+    one.daemon.wait_log("it hung up before it had read our digest")
+    one.wait_linked(1)
+
+
+@pytest.mark.parametrize("setup_time, silence", [
+    (2, True), (FRACTION, True), (30, False), (0, False), (Atom("infinity"), False)],
+    ids=["2", "a fraction", "30", "0", "infinity"])
+def test_a_dial_that_took_as_long_as_the_node_waits_met_silence(scene, peer, setup_time, silence):
+    """-kernel net_setuptime"""
+    def slow_refusal(_):
+        time.sleep(2)
+        return Atom("false")
+
+    def setting(_, key):
+        return (Atom("ok"), setup_time) if key == "net_setuptime" else Atom("undefined")
+
+    far = peer()
+    one = scene(answers={"application:get_env": setting, "net_kernel:connect_node": slow_refusal,
+                         "erl_epmd:port_please": (Atom("port"), 1, 6)})
+    one.daemon.wait_log(f"not joined with {far.full_name} .*" + ("ended in silence" if silence else "cookie"))
 
 
 def test_dist_auto_connect_once_is_heeded(scene, peer):

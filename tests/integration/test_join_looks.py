@@ -66,3 +66,9 @@ def test_a_good_look_is_followed_by_the_nodes_own_dial(member, scripted):
     a = member()
     a.wait_peer(peer.full_name, "unreachable", "ended in silence", timeout=20)
     assert a.name in peer.heard
+
+
+def test_a_node_that_waits_shorter_has_met_silence_all_the_same(member, scripted):
+    peer = scripted(lambda name: OK + challenge(name))
+    a = member(extra_args=["-kernel", "net_setuptime", "2"])
+    a.wait_peer(peer.full_name, "unreachable", "ended in silence", timeout=20)

@@ -1,5 +1,6 @@
 """Settings that are wrong are named with the mend; those that are absent cost nothing."""
 
+import json
 import os
 import pathlib
 import signal
@@ -195,7 +196,7 @@ def test_nobody_waits_while_nobody_reads_the_log(epmd_binary):
             until(lambda: names(port) is not None, 5, "an answer")
             for _ in range(1500):
                 register(port)
-            assert names(port) == port.to_bytes(4, "big")
+            until(lambda: names(port) == port.to_bytes(4, "big"), 5, "those that have gone to be forgotten")
             with open(reader, "rb") as log:
                 os.set_blocking(reader, False)
                 kept = log.read().splitlines()
@@ -237,3 +238,47 @@ def test_clients_that_are_not_local_may_only_ask(network, epmd_binary, epmd):
     with there.connect(here.ip, PORT) as connection:
         connection.sendall(wire.names())
         assert connection.recv(100) == PORT.to_bytes(4, "big")
+
+
+# -peers
+
+
+@pytest.mark.parametrize("args, env, port, origin", [
+    ([], {}, 4369, "default"),
+    ([], {"ERL_EPMD_PORT": ""}, 4369, "default"),
+    ([], {"ERL_EPMD_PORT": "4369"}, 4369, "ERL_EPMD_PORT"),
+    ([], {"ERL_EPMD_PORT": "4370"}, 4370, "ERL_EPMD_PORT"),
+    (["-port", "4369"], {"ERL_EPMD_PORT": "4370"}, 4369, "-port"),
+    (["-port", "4371"], {"ERL_EPMD_PORT": "tcp://10.0.0.1:4369"}, 4371, "-port"),
+], ids=["none", "empty", "variable", "another", "both", "link"])
+def test_peers_tells_where_the_port_comes_from(network, epmd_binary, tmp_path, args, env, port, origin):
+    pod, peers = network.pod(), tmp_path / "peers"
+    peers.write_text("")
+    with pod.popen([epmd_binary, *args], env={"ERL_EPMD_DISCOVERY": f"file:{peers}", **env}) as ours:
+        try:
+            until(lambda: pod.run([epmd_binary, "-port", port, "-started"]).returncode == 0, 10, "the daemon")
+            shown = pod.run([epmd_binary, "-port", port, "-peers"]).stdout.splitlines()
+            report = json.loads(pod.run([epmd_binary, "-port", port, "-peers", "-json"]).stdout)
+        finally:
+            ours.kill()
+    assert f"{'port':14} {port} ({origin})" in shown
+    assert {"name": "port", "value": str(port), "origin": origin} in report["settings"]
+
+
+@pytest.mark.parametrize("args, env, loopback", [
+    (["-address", "127.0.0.1"], {"ERL_EPMD_ADDRESS": "10.0.0.1"}, "-address 127.0.0.1"),
+    ([], {"ERL_EPMD_ADDRESS": "127.0.0.1\t::1"}, "ERL_EPMD_ADDRESS=127.0.0.1"),
+    ([], {"ERL_EPMD_ADDRESS": ""}, None),
+], ids=["flag", "variable", "empty"])
+def test_the_doctor_tells_who_keeps_epmd_on_loopback(network, epmd_binary, tmp_path, args, env, loopback):
+    pod, peers = network.pod(), tmp_path / "peers"
+    peers.write_text("")
+    with pod.popen([epmd_binary, *args], env={"ERL_EPMD_DISCOVERY": f"file:{peers}", **env}) as ours:
+        try:
+            until(lambda: pod.run([epmd_binary, "-started"]).returncode == 0, 10, "the daemon")
+            said = pod.run([epmd_binary, "-doctor"]).stdout
+        finally:
+            ours.kill()
+    assert ("[loopback-only]" in said) == (loopback is not None)
+    if loopback:
+        assert f"wrong: {loopback}" in said

@@ -79,12 +79,13 @@ class LocalNode(Listening):
 
     `answers` maps "module:function" to a term, a function of the arguments, or None for silence; `sends` is
     what it says by itself once linked; one that is `deaf` then sends ticks for ever and reads nothing; one may
-    hang up once, so many seconds after our digest. `calls` are all that came, `ticks` the empty messages."""
+    hang up once, so many seconds after our digest, or before it has read it. `calls` are all that came, `ticks` the empty messages."""
 
     def __init__(self, pod, name, cookie="lab", answers=None, flags=OTP_25, sends=(), ack=True,
-                 deaf=False, hang_up_after=None):
+                 deaf=False, hang_up_after=None, hang_up_unread=False):
         self.pod, self.name, self.cookie, self.flags = pod, name, cookie, flags
         self.sends, self.ack, self.deaf, self.hang_up_after = list(sends), ack, deaf, hang_up_after
+        self.hang_up_unread = hang_up_unread
         self.flooded = 0
         self.answers = {"erlang:system_info": self._system_info, "application:get_env": Atom("undefined"),
                         "init:get_status": (Atom("started"), Atom("started")), **(answers or {})}
@@ -128,6 +129,9 @@ class LocalNode(Listening):
     def _shake_hands(self, connection):
         read_exactly(connection, struct.unpack(">H", read_exactly(connection, 2))[0])
         connection.sendall(frame(b"sok") + challenge(self.name, self.flags))
+        if self.hang_up_unread and connection.recv(1, socket.MSG_PEEK):
+            self.hang_up_unread = False
+            return False
         reply = read_exactly(connection, struct.unpack(">H", read_exactly(connection, 2))[0])
         if reply[5:] != self._digest(1234):
             self.refused += 1

@@ -104,6 +104,18 @@ static void what_is_wrong_is_named(void **state)
 	}
 }
 
+static void a_list_that_names_nobody_is_refused(void **state)
+{
+	static const char *const lists[] = {"", " ", ",", " , \t\n,"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		char error[300] = "";
+		assert_null(allow_new(lists[i], NULL, true, error, sizeof(error)));
+		assert_non_null(strstr(error, "ERL_EPMD_ALLOW names nobody"));
+	}
+}
+
 static void too_many_entries_are_refused(void **state)
 {
 	char error[300] = "";
@@ -216,6 +228,7 @@ int main(void)
 	    cmocka_unit_test(who_is_named_may_ask),
 	    cmocka_unit_test(what_is_wrong_is_named),
 	    cmocka_unit_test(too_many_entries_are_refused),
+	    cmocka_unit_test(a_list_that_names_nobody_is_refused),
 	    cmocka_unit_test(without_discovery_there_are_no_peers),
 	    cmocka_unit_test(peers_may_ask_while_they_are_known),
 	    cmocka_unit_test(peers_are_nothing_where_they_are_not_asked_for),
