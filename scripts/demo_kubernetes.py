@@ -26,10 +26,10 @@ PATIENCE = 20        # seconds for which a trouble with an image or a container 
 CLEANING = 120       # seconds for what is deleted to go
 STARTED = time.monotonic()
 MENDS = {
-    "Image": "name another with --image (it needs erl, sh and gzip), or bring it to the nodes first: `kind load docker-image {image}`"
-             ", `minikube image load {image}`",
+    "Image": "name another with --image (it needs erl, sh and gzip), or bring it to the nodes first: "
+             "`kind load docker-image {image}`, `minikube image load {image}`",
     "InvalidImageName": "correct --image",
-    "unpack": "epmd does not run there: for a machine that is no such Linux, or an image without sh and gzip, give --epmd or --image",
+    "unpack": "epmd does not run there: is it static, and has the image sh and gzip? If not, give --epmd or --image",
     NAME: "what it said is above",
 }
 
@@ -86,8 +86,8 @@ class Demo:
         nodes = self.kubectl.try_run("get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.architecture}")
         there = sorted(set(nodes.stdout.split()))
         if nodes.returncode == 0 and there and machine not in there:
-            raise Failure(f"{path} is for {machine}, and the cluster's nodes are {', '.join(there)}: give one for these with "
-                          f"--epmd (scripts/build-static makes it on such a machine)")
+            raise Failure(f"{path} is for {machine}, and the cluster's nodes are {', '.join(there)}: give one for these "
+                          f"with --epmd (scripts/build-static makes it on such a machine)")
         return path, machine
 
     def _build(self):
@@ -167,7 +167,8 @@ class Demo:
             if late or self._has_trouble(pods):
                 self._show_logs(pods)
                 mend = MENDS.get(self.trouble and self.trouble[0], "").format(image=self.options.image)
-                raise Failure(f"not done after {self.options.timeout:g} s (--timeout): " * late + lacking + (mend and f"; {mend}"))
+                raise Failure((f"not done after {self.options.timeout:g} s (--timeout): " if late else "") + lacking
+                              + (f"; {mend}" if mend else ""))
             self.interrupts.sleep(0.5)
 
     def _lacking(self, pods, without):

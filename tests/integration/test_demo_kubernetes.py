@@ -34,9 +34,10 @@ class Demo:
         path = path or f"{self.deploying.clients}:{os.environ['PATH']}"
         env = {**self.deploying.env(), "PATH": path, **({"KUBECONFIG": str(config)} if config else {})}
         _, *enter = self.deploying.network.host.enter_command()
-        return subprocess.Popen(["/usr/bin/nsenter", *enter, "--", "/bin/bash", SCRIPTS / "demo", "--kubernetes", "--epmd", epmd or self.epmd, *words],
-                                text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                cwd=cwd, env=clean_env(env), start_new_session=True)
+        command = ["/bin/bash", SCRIPTS / "demo", "--kubernetes", "--epmd", epmd or self.epmd, *words]
+        return subprocess.Popen(["/usr/bin/nsenter", *enter, "--", *command], text=True, cwd=cwd, env=clean_env(env),
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                start_new_session=True)
 
     def run(self, *words, status, **kwargs):
         """What it says, after it has ended with `status`."""
@@ -56,7 +57,8 @@ class Demo:
     def everything(self, namespace):
         """What is in it, without what every namespace has or controllers keep a little longer."""
         names = self.deploying.kubectl("get", KINDS, "--namespace", namespace, "-o", "name").split()
-        return [name for name in names if "kube-root-ca" not in name and not name.startswith(("serviceaccount/default", "pod/"))]
+        kept = ("configmap/kube-root-ca", "serviceaccount/default", "pod/")
+        return [name for name in names if not name.startswith(kept)]
 
 
 @pytest.fixture
@@ -78,9 +80,9 @@ def user(deploying, request, tmp_path):
 
 def grant(deploying, namespace, *rules):
     """Each rule "GROUP RESOURCES VERBS", with commas."""
-    groups, resources, verbs = zip(*(rule.split(" ") for rule in rules))
-    deploying.cluster.create_role("demo", [{"apiGroups": group.split(","), "resources": resource.split(","), "verbs": verb.split(",")}
-                                           for group, resource, verb in zip(groups, resources, verbs)], namespace)
+    keys = ("apiGroups", "resources", "verbs")
+    asked = [dict(zip(keys, (words.split(",") for words in rule.split(" ")))) for rule in rules]
+    deploying.cluster.create_role("demo", asked, namespace)
     deploying.cluster.bind_role("demo", "demo", "somebody", namespace)
 
 

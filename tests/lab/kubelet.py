@@ -1,9 +1,10 @@
 """A kubelet and a scheduler for the real control plane of `lab.cluster`: what controllers make of Deployments
 and StatefulSets runs, as containers of runc in the pods of `lab.pods`.
 
-It knows what the manifests of deploy/ use: init containers, environment, volumes, the service account, logs, security contexts (a container gets no more than they ask for), readiness probes, restarts.
-Images are folders of this machine on top of its own /usr and /etc. `kubectl exec` goes through a kubelet's
-own port, which this one does not have: see `Kubelet.exec`.
+It knows what the manifests of deploy/ use: init containers, environment, volumes, the service account, security
+contexts (a container gets no more than they ask for), readiness probes, restarts, node selectors, logs.
+Images are folders of this machine on top of its own /usr and /etc. Its port answers `kubectl logs`, not
+`kubectl exec`: see `Kubelet.exec`.
 """
 
 import dataclasses
