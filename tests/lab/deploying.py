@@ -140,7 +140,8 @@ def images_of(release, stock_release, binary):
     """By the names that the manifests have."""
     start = ["/app/bin/sample", "start"]
     return {"sample:latest": Image({"/app": release}, start), "sample:stock": Image({"/app": stock_release}, start),
-            "kepmd:latest": Image({"/epmd": binary}, ["/epmd"]), "kepmd-copy:latest": Image({"/epmd": binary}, [])}
+            "kepmd:latest": Image({"/epmd": binary}, ["/epmd"]), "kepmd-copy:latest": Image({"/epmd": binary}, []),
+            "erlang:27-slim": Image({}, ["erl"])}
 
 
 __all__ = ["Deploying", "CommandError", "images_of", "DEPLOY", "CHART", "TOP"]

@@ -1,16 +1,16 @@
 """A kubelet and a scheduler for the real control plane of `lab.cluster`: what controllers make of Deployments
 and StatefulSets runs, as containers of runc in the pods of `lab.pods`.
 
-It knows what the manifests of deploy/ use: init containers, environment, emptyDir and Secret volumes, the
-service account, security contexts (a container gets no more than they ask for), readiness probes, restarts.
-Images are folders of this machine on top of its own /usr and /etc. `kubectl exec` goes through a kubelet's
-own port, which this one does not have: see `Kubelet.exec`.
+It knows what the manifests of deploy/ use: init containers, environment, volumes, the service account, security
+contexts (a container gets no more than they ask for), readiness probes, restarts, node selectors, logs.
+Images are folders of this machine on top of its own /usr and /etc. Its port answers `kubectl logs`, not
+`kubectl exec`: see `Kubelet.exec`.
 """
 
-import base64
 import dataclasses
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -19,12 +19,15 @@ import threading
 import time
 
 from .cluster import CORE, NODE, ApiError, readiness
+from .kubelet_logs import LogServer
+from .kubelet_volumes import NotYet, Stored, make_volumes
 from .namespace import clean_env
-from .restricted import Container
+from .restricted import ARCHITECTURES, Container
 from .sidecar import ACCOUNT
 
 PACE = 0.2  # seconds between two looks at the API server
 RESTART_DELAY = 1.0
+LABELS = {"kubernetes.io/arch": ARCHITECTURES.get(platform.machine(), platform.machine())}
 
 
 @dataclasses.dataclass
@@ -32,10 +35,6 @@ class Image:
     """What is in it, {path: the same here}, and what it runs."""
     files: dict
     command: list
-
-
-class NotYet(Exception):
-    """A container cannot start so far: the reason, as kubectl shows it, and the message."""
 
 
 class PodRun:
@@ -49,9 +48,10 @@ class PodRun:
         self.path = f"{CORE}/namespaces/{self.namespace}/pods/{self.name}"
         self.place = kubelet.network.pod(re.sub("[^a-z0-9]", "", self.name)[-12:] + self.uid[:4])
         self.to_init = list(self.spec.get("initContainers", []))
-        self.running, self.waiting, self.restart_at, self.restarts = {}, {}, {}, {}
+        self.running, self.waiting, self.ended, self.restart_at, self.restarts = {}, {}, {}, {}, {}
         self.shown = None
         self.volumes = None
+        self.stored = Stored(kubelet.cluster, self.namespace)
         self._name_host()
 
     def _name_host(self):
@@ -60,33 +60,6 @@ class PodRun:
                                                  f".{self.namespace}.svc.cluster.local")
 
     # --- what containers get ---
-
-    def _secret(self, name):
-        reply = self.kubelet.cluster.request("GET", f"{CORE}/namespaces/{self.namespace}/secrets/{name}")
-        if reply.status != 200:
-            raise NotYet("CreateContainerConfigError", f'secret "{name}" not found')
-        return {key: base64.b64decode(value) for key, value in reply.body["data"].items()}
-
-    def _make_volumes(self):
-        group = self.spec["securityContext"].get("fsGroup", 0)
-        made = {}
-        for volume in self.spec.get("volumes", []):
-            folder = os.path.join(self.folder, "volumes", volume["name"])
-            os.makedirs(folder, exist_ok=True)
-            if "secret" in volume:
-                wanted = volume["secret"]
-                for item in wanted["items"]:
-                    path = os.path.join(folder, item["path"])
-                    with open(path, "wb") as file:
-                        file.write(self._secret(wanted["secretName"])[item["key"]])
-                    os.chown(path, 0, group)
-                    os.chmod(path, wanted["defaultMode"])
-            else:
-                assert "emptyDir" in volume, volume
-                os.chown(folder, 0, group)
-                os.chmod(folder, 0o2777)
-            made[volume["name"]] = folder
-        return made
 
     def _environment(self, container):
         fields = {"status.podIP": self.place.ip, "metadata.name": self.name, "metadata.namespace": self.namespace}
@@ -97,7 +70,7 @@ class PodRun:
             if "fieldRef" in source:
                 value = fields[source["fieldRef"]["fieldPath"]]
             elif "secretKeyRef" in source:
-                value = self._secret(source["secretKeyRef"]["name"])[source["secretKeyRef"]["key"]].decode()
+                value = self.stored.get("secret", source["secretKeyRef"]["name"])[source["secretKeyRef"]["key"]].decode()
             else:
                 value = re.sub(r"\$\((\w+)\)", lambda name: env.get(name[1], name[0]), variable.get("value", ""))
             env[variable["name"]] = value
@@ -108,7 +81,7 @@ class PodRun:
         if image is None:
             raise NotYet("ErrImagePull", f"no image {container['image']}")
         env = self._environment(container)
-        self.volumes = self.volumes or self._make_volumes()
+        self.volumes = self.volumes or make_volumes(self.spec, os.path.join(self.folder, "volumes"), self.stored)
         account = os.path.join(self.folder, "account")
         try:
             self.kubelet.cluster.service_account_dir(self.spec["serviceAccountName"], account, self.namespace)
@@ -161,18 +134,35 @@ class PodRun:
     def _initialize(self):
         while self.to_init:
             container = self.to_init[0]
+            name = container["name"]
+            if self._rests(name):
+                return
             try:
                 made = self._build(container)
             except NotYet as reason:
-                self.waiting[container["name"]] = reason
+                self.waiting[name] = reason
                 return
             done = made.run()
             made.close()
-            self._log(container["name"], done.stdout + done.stderr)
+            self._log(name, done.stdout + done.stderr)
+            self._note_end(name, done.returncode)
             if done.returncode != 0:
-                self.waiting[container["name"]] = NotYet("CrashLoopBackOff", done.stderr)
+                self._rests(name)
                 return
             self.to_init.pop(0)
+
+    def _note_end(self, name, status):
+        with open(self.log_path(name), encoding="utf-8", errors="replace") as log:
+            message = "".join(log.readlines()[-5:])
+        self.ended[name] = {"exitCode": status, "message": message if status else ""}
+        self.restart_at[name] = time.monotonic() + RESTART_DELAY
+
+    def _rests(self, name):
+        """Whether it has just ended, and has to wait before it may run again."""
+        rests = time.monotonic() < self.restart_at.get(name, 0)
+        if rests:
+            self.waiting[name] = NotYet("CrashLoopBackOff", "it ended")
+        return rests
 
     def _keep_running(self, container):
         name = container["name"]
@@ -183,9 +173,8 @@ class PodRun:
             made.close()
             del self.running[name]
             self.restarts[name] = self.restarts.get(name, 0) + 1
-            self.restart_at[name] = time.monotonic() + RESTART_DELAY
-        if time.monotonic() < self.restart_at.get(name, 0):
-            self.waiting[name] = NotYet("CrashLoopBackOff", "it ended")
+            self._note_end(name, process.returncode)
+        if self._rests(name):
             return
         try:
             made = self._build(container)
@@ -216,22 +205,26 @@ class PodRun:
         ready = {container["name"]: self._is_ready(container) for container in containers}
         started = bool(self.running)
         statuses = [self._container_status(container, ready[container["name"]]) for container in containers]
+        first = [self._container_status(container, False) for container in self.spec.get("initContainers", [])]
         status = {"phase": "Running" if started else "Pending", "podIP": self.place.ip,
                   "podIPs": [{"ip": self.place.ip}], "conditions": readiness(all(ready.values())),
-                  "containerStatuses": statuses}
+                  "initContainerStatuses": first, "containerStatuses": statuses}
         if status != self.shown:
             self.kubelet.cluster.request("PATCH", f"{self.path}/status", {"status": status})
             self.shown = status
 
     def _container_status(self, container, ready):
         name = container["name"]
-        blocked = self.waiting.get(name) or next(iter(self.waiting.values()), None)
-        state = {"running": {}}
-        if name not in self.running:
-            reason, message = blocked.args if blocked else ("PodInitializing", "")
+        ended = {"terminated": self.ended[name]} if name in self.ended else {}
+        if name in self.running:
+            state = {"running": {}}
+        elif name in self.waiting or not ended:
+            reason, message = self.waiting[name].args if name in self.waiting else ("PodInitializing", "")
             state = {"waiting": {"reason": reason, "message": message}}
+        else:
+            state, ended = ended, {}
         return {"name": name, "ready": ready, "restartCount": self.restarts.get(name, 0), "image": container["image"],
-                "imageID": "", "state": state}
+                "imageID": "", "state": state, "lastState": ended}
 
     # --- for whoever looks at it ---
 
@@ -270,6 +263,8 @@ class Kubelet:
         os.chmod(self.hosts, 0o644)
         self.pods = {}
         self.error = None
+        self.logs_port = LogServer(network.host, self._folder, self._find_log)
+        self._tell_node()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work)
         self._thread.start()
@@ -279,6 +274,16 @@ class Kubelet:
 
     def __exit__(self, *exception):
         self.close()
+
+    def _tell_node(self):
+        self.cluster.call("PATCH", f"{CORE}/nodes/{NODE}", {"metadata": {"labels": LABELS}})
+        self.cluster.call("PATCH", f"{CORE}/nodes/{NODE}/status", {"status": {
+            "addresses": [{"type": "InternalIP", "address": self.network.host.ip}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self.logs_port.port}},
+            "nodeInfo": {"architecture": LABELS["kubernetes.io/arch"]}}})
+
+    def _find_log(self, namespace, pod, container):
+        return next((run.log_path(container) for run in self.runs(namespace) if run.name == pod), None)
 
     def add_host(self, ip, name):
         with open(self.hosts, "a", encoding="ascii") as hosts:
@@ -305,17 +310,22 @@ class Kubelet:
                 if uid in self.pods:
                     self.pods.pop(uid).close()
                 self._forget(pod)
-            elif uid not in self.pods:
-                self._bind(pod)
+            elif uid not in self.pods and self._bind(pod):
                 self.pods[uid] = PodRun(self, pod)
         for run in list(self.pods.values()):
             run.step()
 
     def _bind(self, pod):
         name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+        if not pod["spec"].get("nodeSelector", {}).items() <= LABELS.items():
+            self.cluster.request("PATCH", f"{CORE}/namespaces/{namespace}/pods/{name}/status", {"status": {"conditions": [
+                {"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+                 "message": "0/1 nodes are available: 1 node(s) didn't match node selector."}]}})
+            return False
         if not pod["spec"].get("nodeName"):
             self.cluster.request("POST", f"{CORE}/namespaces/{namespace}/pods/{name}/binding",
                                  {"metadata": {"name": name}, "target": {"kind": "Node", "name": NODE}})
+        return True
 
     def _forget(self, pod):
         path = f"{CORE}/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
@@ -339,4 +349,5 @@ class Kubelet:
     def close(self):
         self._stop.set()
         self._thread.join()
+        self.logs_port.close()
         shutil.rmtree(self._folder, ignore_errors=True)
