@@ -1,6 +1,7 @@
 """What scripts/bench measures: rounds of stock, bare server, our shared and our static build, in turn."""
 
 import argparse
+import datetime
 import os
 import platform
 import sys
@@ -13,12 +14,12 @@ from . import budgets, discovery, join, report, rows, servers
 MOST_NODES = 20000
 PLOTTED = ("CPU per PORT2, 1 node, us", "CPU per PORT2, 1,000 nodes, us", "CPU per NAMES, 1,000 nodes, us",
            "CPU per PORT2, {most:,} nodes, us", "memory of its own, 1 node, KB", "memory of its own, 1,000 nodes, KB",
-           "start, from -daemon to the first answer, ms")
+           "start, from -daemon to the first answer, ms", rows.STORM_TIME, rows.STORM_LOST)
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Our epmd beside stock epmd, measured in turn.")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is started anew (default: 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is started anew (default: 5)")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     parser.add_argument("--svg", metavar="FILE", help="write a plot of the main ones there")
     parser.add_argument("binary", help=argparse.SUPPRESS)
@@ -44,14 +45,17 @@ def measure_round(figures, name, binary, args, most_nodes):
     figures.add(name, rows.program_rows(binary))
 
 
-def join_figures(binary):
+def own_figures(binary, shared):
+    """What stock has no row for."""
     figures = report.Figures()
     reason = join.unavailable()
     if reason:
         print(f"without joining: {reason}", file=sys.stderr)
-        return figures
-    print("joining", file=sys.stderr)
-    figures.servers["kepmd"] = join.rows(binary)
+    else:
+        print("joining", file=sys.stderr)
+        figures.add_all("kepmd", join.rows(binary))
+    print("discovery", file=sys.stderr)
+    figures.add_all("kepmd", discovery.rows(binary, shared))
     return figures
 
 
@@ -67,23 +71,21 @@ def main():
             measure_round(figures, name, binary, args, most_nodes)
         with servers.Bare(args.bare, args.load) as server:
             figures.add("bare", rows.bare_rows(server))
-    joined = join_figures(epmds.get("static", args.binary))
-    print(report.table(figures, [*epmds, "bare"], "stock"))
-    if joined.servers:
-        print(f"\nJoining (a poll every {join.POLL_S} s would take half of that on average)\n"
-              f"{report.table(joined, ['kepmd'], None)}")
-    judged = budgets.budgets(figures, most_nodes)
-    print(f"\nBudgets (static build; the bare server shares its libraries with the shared one)\n{budgets.text(judged)}")
-    print("\nDiscovery", flush=True)
-    discovery.show(epmds.get("static", args.binary))
+    own = own_figures(epmds.get("static", args.binary), args.binary)
+    judged = budgets.judge(figures, own, most_nodes)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
+    day = datetime.date.today().isoformat()
+    print(f"{day}, {machine}; medians (lowest..highest)\n")
+    print(report.table(figures, [*epmds, "bare"], "stock"))
+    print(f"\nJoining and discovery\n{report.table(own, ['kepmd'], None)}")
+    print(f"\nBudgets (static build; the bare server shares its libraries with the shared one)\n{budgets.text(judged)}")
     if args.json:
         with open(args.json, "w", encoding="ascii") as file:
-            file.write(report.as_json(figures, judged, machine))
+            file.write(report.as_json([figures, own], judged, machine, day))
     if args.svg:
         with open(args.svg, "w", encoding="ascii") as file:
             file.write(report.plot(figures, [row.format(most=most_nodes) for row in PLOTTED], "static", "stock",
-                                   f"kepmd beside stock epmd ({machine})"))
+                                   f"kepmd beside stock epmd ({machine}, {day})"))
 
 
 if __name__ == "__main__":

@@ -49,6 +49,8 @@ def rows(binary):
             await_mesh(members, 60)
             found[f"applications up to full Node.list, {size} pods, ms"] = \
                 _starts(network, api, folder, binary, erl, members)
+        # Computed: who polls is told half a period late on average, and a whole one at most.
+        found[f"waiting for a poll every {POLL_S} s, computed, ms"] = [0, 500 * POLL_S, 1000 * POLL_S]
         return found
 
 

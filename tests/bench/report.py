@@ -14,6 +14,10 @@ class Figures:
         for row, value in rows.items():
             self.servers.setdefault(server, {}).setdefault(row, []).append(value)
 
+    def add_all(self, server, rows):
+        """Rows that have all of their values."""
+        self.servers.setdefault(server, {}).update(rows)
+
     def rows(self):
         return list(dict.fromkeys(row for rows in self.servers.values() for row in rows))
 
@@ -55,13 +59,17 @@ def table(figures, servers, against):
                      for line in lines)
 
 
-def as_json(figures, judged, machine):
-    return json.dumps({"machine": machine, "rounds": figures.servers, "budgets": judged}, indent=1) + "\n"
+def as_json(figures, judged, machine, day):
+    """`figures` are those of several; `judged` as budgets.judge gives it."""
+    rounds = {server: rows for each in figures for server, rows in each.servers.items()}
+    return json.dumps({"day": day, "machine": machine, "rounds": rounds,
+                       "budgets": [dict(zip(("what", "bar", "value", "unit", "verdict"), row)) for row in judged]},
+                      indent=1) + "\n"
 
 
 # --- the plot ------------------------------------------------------------------------
 
-BAR, GAP, LEFT, WIDE, TOP = 14, 12, 250, 420, 46
+BAR, GAP, LEFT, WIDE, TOP = 14, 12, 330, 400, 46
 COLOURS = {"stock": "#9aa0a6", "ours": "#2f6f4f"}
 
 

@@ -5,10 +5,13 @@ import sys
 from .servers import NotAnswered, size_kb, start_ms
 
 STOCK_NODES_MAX = 1000  # about as many as stock bears
-FEW = 2000              # requests in a row
+FEW = 4000              # requests in a row
 ENOUGH_US = 400_000     # or about so much of the server's time, if they are dear
 CLIENTS = (1, 16, 256)
-STORM = 8000            # both ends of the connections must fit into the machine's descriptors
+STORM = 10000           # each end of the connections must fit into its process's descriptors
+STORM_TIME = f"{STORM:,} connections at once until all are answered, ms"
+STORM_LOST = f"of these connections not answered, of {STORM:,}"
+NODES = (1, 100, 1000, 10000)
 
 
 def _count(server, what, clients):
@@ -48,6 +51,7 @@ def rows_at(server, nodes):
     here = _nodes(nodes)
     server.hold(nodes)
     rows[f"memory of its own, {here}, KB"] = server.memory_kb("Private_Dirty:")
+    rows[f"proportional memory, {here}, KB"] = server.memory_kb("Pss:")
     for clients in CLIENTS:
         _ask(rows, server, "node0", _with(f"PORT2, {here}", clients), clients, tail=clients == CLIENTS[-1])
     _ask(rows, server, "nobody", f"PORT2 for an unknown name, {here}")
@@ -60,7 +64,7 @@ def epmd_rows(server, most_nodes):
     """All rows of one epmd that was just started."""
     rows = {}
     rows["proportional memory, no node, KB"] = server.memory_kb("Pss:")
-    for nodes in (1, 100, 1000, most_nodes):
+    for nodes in (*NODES, most_nodes):
         if nodes <= most_nodes:
             rows.update(rows_at(server, nodes))
     return rows
@@ -68,8 +72,7 @@ def epmd_rows(server, most_nodes):
 
 def storm_rows(server):
     report = server.storm(STORM)
-    return {f"{STORM:,} connections at once until all are answered, ms": report["took"] / 1000,
-            f"of them not answered, of {STORM:,}": report["failed"]}
+    return {STORM_TIME: report["took"] / 1000, STORM_LOST: report["failed"]}
 
 
 def program_rows(binary):
