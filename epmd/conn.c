@@ -12,9 +12,11 @@
 #include <utlist.h>
 
 #include "allow.h"
+#include "answer.h"
 #include "conn.h"
 #include "conn_reply.h"
 #include "discovery/clock.h"
+#include "limits.h"
 #include "metrics.h"
 #include "sockaddr.h"
 #include "strangers.h"
@@ -45,10 +47,12 @@ struct conn {
 	enum conn_after after;
 	int fd;
 	void *tag;
-	uint8_t *bytes; /* unfinished request, or unsent answer; NULL when there is none */
+	uint8_t *bytes; /* unfinished request; NULL when there is none */
 	size_t len;
+	struct answer *answer; /* not all of it is sent; NULL when there is none */
 	size_t sent;
-	size_t unsent; /* its part of pool->unsent */
+	size_t in_kernel; /* of what is sent, when it began to wait */
+	bool slow;        /* in pool->slow */
 	bool registered;
 	bool read_all; /* nothing was left to read when the request was whole */
 };
@@ -64,7 +68,8 @@ struct conn_pool {
 	unsigned n_registered;
 	const struct sockaddr_any *accepting; /* where the newest comes from, until it is listed */
 	struct conn *slow; /* strangers whose answer waits for them to read, the oldest first */
-	size_t unsent;     /* bytes of those answers */
+	/* Bytes of those answers, each counted once, and of what the kernel holds of each. */
+	size_t unsent;
 };
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
@@ -103,11 +108,15 @@ static struct conn *conn_of(struct stranger *stranger)
 /* Its answer waits no longer. */
 static void conn_forget_unsent(struct conn *conn)
 {
-	if (conn->unsent) {
-		conn->pool->unsent -= conn->unsent;
-		conn->unsent = 0;
+	if (conn->slow) {
+		conn->pool->unsent -= conn->in_kernel;
+		if (--conn->answer->waiting == 0)
+			conn->pool->unsent -= conn->answer->len;
+		conn->slow = false;
 		DL_DELETE(conn->pool->slow, conn);
 	}
+	answer_unref(conn->answer);
+	conn->answer = NULL;
 	free(conn->bytes);
 	conn->bytes = NULL;
 	conn->len = 0;
@@ -209,7 +218,8 @@ static ssize_t send_some(const struct conn *conn, const uint8_t *bytes, size_t l
 
 static void conn_write_more(struct conn *conn)
 {
-	ssize_t n = send_some(conn, conn->bytes + conn->sent, conn->len - conn->sent);
+	const struct answer *answer = conn->answer;
+	ssize_t n = send_some(conn, answer->bytes + conn->sent, answer->len - conn->sent);
 
 	if (n < 0) {
 		/* A registration stands even if its answer does not arrive: the
@@ -221,41 +231,47 @@ static void conn_write_more(struct conn *conn)
 		return;
 	}
 	conn->sent += (size_t)n;
-	if (conn->sent == conn->len)
+	if (conn->sent == answer->len)
 		conn_answered(conn);
 	else if (conn->state != CONN_WRITING && conn_enter(conn, CONN_WRITING, EV_WRITE, 0) < 0)
 		conn_close(conn);
 }
 
-/* Keeps what is left of the answer with the connection.  What all connections keep is bounded: the
- * one that has not read for longest makes way.  False when that is this one, or memory is out. */
-static bool conn_keep_reply(struct conn *conn, const struct conn_reply *reply, size_t sent)
+/* What more CONN's answer makes wait: nothing of one that others wait for already. */
+static size_t more_unsent(const struct conn *conn)
+{
+	return conn->in_kernel + (conn->answer->waiting ? 0 : conn->answer->len);
+}
+
+/* Keeps the answer with the connection.  What all connections keep is bounded: the one that has
+ * not read for longest makes way.  False when that is this one, or memory is out. */
+static bool conn_keep_reply(struct conn *conn, struct conn_reply *reply, size_t sent)
 {
 	struct conn_pool *pool = conn->pool;
-	size_t left = reply->len - sent;
+	const size_t max = pool->settings.max_unsent;
 
-	if (left > pool->settings.max_unsent) {
-		pool->events.shed(pool->events.arg, conn, CONN_SHED_SLOW);
-		return false;
-	}
-	uint8_t *bytes = malloc(left ? left : 1);
-	if (!bytes) {
+	conn->answer = conn_reply_keep(reply);
+	if (!conn->answer) {
 		metrics_count(METRIC_REFUSED_NO_MEMORY);
 		return false;
 	}
-	memcpy(bytes, reply->bytes + sent, left);
+	conn->sent = sent;
 	free(conn->bytes);
-	conn->bytes = bytes;
-	conn->len = left;
-	conn->sent = 0;
-	if (conn->registered || left == 0)
+	conn->bytes = NULL;
+	if (conn->registered || sent == reply->len)
 		return true;
-	while (pool->unsent + left > pool->settings.max_unsent) {
+	conn->in_kernel = sent < LIMITS_KERNEL_UNREAD ? sent : LIMITS_KERNEL_UNREAD;
+	if (conn->in_kernel + reply->len > max) {
+		pool->events.shed(pool->events.arg, conn, CONN_SHED_SLOW);
+		return false;
+	}
+	while (pool->unsent + more_unsent(conn) > max) {
 		pool->events.shed(pool->events.arg, pool->slow, CONN_SHED_SLOW);
 		conn_close(pool->slow);
 	}
-	pool->unsent += left;
-	conn->unsent = left;
+	pool->unsent += more_unsent(conn);
+	conn->answer->waiting++;
+	conn->slow = true;
 	DL_APPEND(pool->slow, conn);
 	return true;
 }

@@ -17,6 +17,7 @@
 #include "proto/epmd_msg.h"
 
 struct allow;
+struct answer;
 struct conn;
 struct conn_pool;
 struct event_base;
@@ -32,7 +33,8 @@ enum conn_after {
 /* An answer in the making.  Grows as needed; short ones need no allocation. */
 struct conn_reply {
 	enum conn_after after;
-	uint8_t *bytes; /* at SMALL, or allocated */
+	struct answer *answer; /* what has outgrown SMALL, or is shared; else NULL */
+	uint8_t *bytes;        /* at SMALL, or ANSWER's */
 	size_t len;
 	size_t size;
 	bool no_memory; /* something could not be added: the answer is not sent */
@@ -43,6 +45,12 @@ struct conn_reply {
  * conn_reply_added with what was used. */
 uint8_t *conn_reply_room(struct conn_reply *reply, size_t size);
 void conn_reply_added(struct conn_reply *reply, size_t len);
+
+/* The whole of REPLY, to which nothing is added any more, with a reference that is the caller's.
+ * NULL when memory is out. */
+struct answer *conn_reply_keep(struct conn_reply *reply);
+/* Makes ANSWER the whole of REPLY, which must be empty. */
+void conn_reply_share(struct conn_reply *reply, struct answer *answer);
 
 /* Why a connection that has registered nobody had to make way. */
 enum conn_shed {

@@ -20,6 +20,10 @@ struct options;
  * connections as there may be, or no descriptor is left. */
 #define LIMITS_YOUNG_MS 2000
 
+/* What the kernel may hold of an answer that is not read, in bytes, for each connection.  Without it
+ * that is what tcp_wmem says, 4 MiB. */
+#define LIMITS_KERNEL_UNREAD (256 * 1024)
+
 struct limits {
 	unsigned descriptors;     /* RLIMIT_NOFILE, once it was raised */
 	unsigned reserve;         /* descriptors that no client gets: files, what discovery dials */

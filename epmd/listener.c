@@ -13,6 +13,7 @@
 
 #include <event2/event.h>
 
+#include "limits.h"
 #include "listener.h"
 #include "sockaddr.h"
 
@@ -20,9 +21,6 @@
 #define ACCEPT_BATCH 64
 /* How long accepting rests when there is no descriptor and none can be freed. */
 #define STARVED_REST_MS 100
-/* What the kernel may hold of an answer that is not read; accepted sockets have it from theirs.
- * Without it that is what tcp_wmem says, 4 MiB each. */
-#define UNREAD_MAX (256 * 1024)
 
 /* As many as the kernel bears (net.core.somaxconn cuts it down).  SOMAXCONN is a constant of the C library,
  * 128 with musl, and a client of a full queue waits a second before it asks again. */
@@ -173,10 +171,11 @@ enum listener_result listener_open(const char *addresses, uint16_t port, struct 
 	} else {
 		int n = parse_list(addresses, port, list, error, error_size);
 		result = n < 0 ? LISTENER_FAILED : LISTENER_OPEN;
-		for (int i = 0; i < n && result == LISTENER_OPEN; i++)
-			result = add(set, &list[i], false, error, error_size);
+		/* First, as stock does: where an epmd runs, addresses that it lacks do not matter. */
 		if (result == LISTENER_OPEN)
 			result = add_loopback(list, (size_t)n, port, set, error, error_size);
+		for (int i = 0; i < n && result == LISTENER_OPEN; i++)
+			result = add(set, &list[i], false, error, error_size);
 	}
 	if (result == LISTENER_OPEN && set->n == 0) {
 		snprintf(error, error_size, "cannot listen on port %u of any address: %s", port,
@@ -320,7 +319,7 @@ struct listener *listener_serve(struct event_base *base, const struct listener_s
                                 listener_accepted_fn *accepted, listener_starved_fn *starved,
                                 void *arg)
 {
-	const int unread = UNREAD_MAX;
+	const int unread = LIMITS_KERNEL_UNREAD; /* accepted sockets have it from theirs */
 	struct listener *listener = calloc(1, sizeof(*listener));
 
 	if (!listener)

@@ -12,7 +12,7 @@
 
 #define PREFIX "ERL_EPMD_"
 #define PACKET_TIMEOUT_S 60
-#define SECONDS_MAX 86400
+#define SECONDS_MAX INT32_MAX /* what stock's atoi(3) reads */
 
 static const struct {
 	const char *variable;

@@ -96,8 +96,16 @@ void registry_unwatch(struct registry *registry, struct registry_watcher *watche
 	DL_DELETE(registry->watchers, watcher);
 }
 
+static void tell_change(const struct registry *registry)
+{
+	for (const struct registry_watcher *w = registry->watchers; w; w = w->next)
+		if (w->changed)
+			w->changed(w->arg);
+}
+
 static void tell_local(const struct registry *registry)
 {
+	tell_change(registry);
 	for (const struct registry_watcher *w = registry->watchers; w; w = w->next)
 		if (w->local_changed)
 			w->local_changed(w->arg);
@@ -175,6 +183,7 @@ enum registry_result registry_register(struct registry *registry, const struct e
 	HASH_ADD_KEYPTR(hh, registry->by_name, local->node.name.at, local->node.name.len, local);
 	if (local->hash_add_failed) {
 		free(local);
+		tell_change(registry);
 		return REGISTRY_NO_MEMORY;
 	}
 	local->fd = fd;
@@ -305,6 +314,7 @@ int registry_put_discovered(struct registry *registry, const struct epmd_node *n
 		return -1;
 	}
 	put_claim(found, claim);
+	tell_change(registry);
 	if (is_new)
 		tell_discovered(registry);
 	return 0;
@@ -320,10 +330,12 @@ void registry_remove_discovered(struct registry *registry, struct wire_bytes nam
 		return;
 	LL_DELETE(found->claims, claim);
 	free(claim);
-	if (found->claims)
-		return;
-	forget_discovered(registry, found);
-	tell_discovered(registry);
+	bool is_gone = !found->claims;
+	if (is_gone)
+		forget_discovered(registry, found);
+	tell_change(registry);
+	if (is_gone)
+		tell_discovered(registry);
 }
 
 void *registry_discovered_owner(const struct registry *registry, struct wire_bytes name)

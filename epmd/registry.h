@@ -30,12 +30,13 @@ struct local_node;
 struct registry *registry_new(size_t released_max);
 void registry_free(struct registry *registry);
 
-/* Somebody who is told after each registration and release of a local node, and after
- * each discovered node that comes or goes; either may be NULL.  Lives at its owner's
- * until registry_unwatch, or longer than the registry. */
+/* Somebody who is told after each registration and release of a local node, after
+ * each discovered node that comes or goes, and after anything at all that is shown of nodes; each may
+ * be NULL.  Lives at its owner's until registry_unwatch, or longer than the registry. */
 struct registry_watcher {
 	void (*local_changed)(void *arg);
 	void (*discovered_changed)(void *arg);
+	void (*changed)(void *arg); /* before the other two */
 	void *arg;
 	struct registry_watcher *prev, *next; /* the registry's */
 };

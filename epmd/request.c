@@ -156,7 +156,6 @@ static bool add_head(const struct request_context *context, struct conn_reply *r
 
 	if (room)
 		conn_reply_added(reply, epmd_names_head_encode(context->port, room, EPMD_LINE_MAX));
-	reply->after = CONN_CLOSE;
 	return room != NULL;
 }
 
@@ -188,12 +187,16 @@ static bool shows_discovered(const struct request_context *context, const struct
 static void handle_names(const struct request_context *context, struct conn *conn,
                          const struct epmd_request *request, struct conn_reply *reply)
 {
+	enum listing kind = shows_discovered(context, conn) ? LISTING_ALL : LISTING_LOCAL;
+
 	(void)request;
-	if (!add_head(context, reply))
+	reply->after = CONN_CLOSE;
+	if (listings_give(context->listings, kind, reply) || !add_head(context, reply))
 		return;
 	registry_each_local(context->registry, false, add_local_name, reply);
-	if (shows_discovered(context, conn))
+	if (kind == LISTING_ALL)
 		registry_each_discovered(context->registry, add_discovered_name, reply);
+	listings_keep(context->listings, kind, reply);
 }
 
 static void add_dump_line(void *arg, const struct local_view *view)
@@ -213,8 +216,11 @@ static void handle_dump(const struct request_context *context, struct conn *conn
 {
 	(void)conn;
 	(void)request;
-	if (add_head(context, reply))
-		registry_each_local(context->registry, true, add_dump_line, reply);
+	reply->after = CONN_CLOSE;
+	if (listings_give(context->listings, LISTING_DUMP, reply) || !add_head(context, reply))
+		return;
+	registry_each_local(context->registry, true, add_dump_line, reply);
+	listings_keep(context->listings, LISTING_DUMP, reply);
 }
 
 /* --- KILL and STOP ------------------------------------------------------------------- */

@@ -11,11 +11,13 @@
 
 #include "conn.h"
 #include "control.h"
+#include "listings.h"
 #include "registry.h"
 #include "settings.h"
 
 struct request_context {
 	struct registry *registry;
+	struct listings *listings; /* of that registry */
 	uint16_t port; /* what NAMES and DUMP say is ours */
 	bool relaxed;  /* -relaxed_command_check */
 	enum names_shown names_shown;

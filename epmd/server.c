@@ -24,6 +24,7 @@ struct server {
 	struct tally shed[CONN_SHED_KINDS];
 	struct tally not_allowed;
 	struct request_context context;
+	struct listings listings;
 	struct conn_pool *conns;
 	struct listener *listener;
 	void (*quit)(void *arg);
@@ -193,11 +194,14 @@ struct server *server_new(struct event_base *base, const struct options *options
 	server->context = (struct request_context){
 	    .registry =
 		registry_new(options->debug ? REGISTRY_RELEASED_MAX_DEBUG : REGISTRY_RELEASED_MAX),
+	    .listings = &server->listings,
 	    .port = options->port,
 	    .relaxed = options->relaxed,
 	    .names_shown = names_shown,
 	    .control = control,
 	};
+	if (server->context.registry)
+		listings_init(&server->listings, server->context.registry);
 	server->conns = conn_pool_new(base, &conn_settings, &conn_events);
 	if (init_tallies(server) == 0 && server->context.registry && server->conns)
 		server->listener = listener_serve(base, listeners, on_accepted, on_starved, server);
@@ -213,6 +217,7 @@ void server_free(struct server *server)
 		return;
 	listener_free(server->listener);
 	conn_pool_free(server->conns);
+	listings_clear(&server->listings);
 	registry_free(server->context.registry);
 	for (size_t i = 0; i < CONN_SHED_KINDS; i++)
 		tally_clear(&server->shed[i]);

@@ -17,11 +17,16 @@ defmodule Sample.MixProject do
     [mod: {Sample.Application, []}, extra_applications: [:logger]]
   end
 
-  # Puts kepmd over the release's own epmd, when KEPMD_EPMD names the program. Without it the
-  # release is an ordinary one, with stock epmd.
+  # Puts kepmd over the release's own epmd, when KEPMD_EPMD names the program, and keeps what was
+  # there as epmd.stock. Without it the release is an ordinary one, with stock epmd.
   defp replace_epmd(release) do
     if epmd = System.get_env("KEPMD_EPMD") do
-      File.cp!(epmd, Path.join(release.path, "erts-#{release.erts_version}/bin/epmd"))
+      bin = Path.join(release.path, "erts-#{release.erts_version}/bin")
+
+      File.dir?(bin) || Mix.raise("KEPMD_EPMD: no place for it in a release without ERTS")
+      File.regular?(epmd) || Mix.raise("KEPMD_EPMD: there is no file #{epmd}")
+      File.cp!(Path.join(bin, "epmd"), Path.join(bin, "epmd.stock"))
+      File.cp!(epmd, Path.join(bin, "epmd"))
     end
 
     release

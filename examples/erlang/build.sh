@@ -15,7 +15,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 erlc -Wall -Werror -o "$work" src/*.erl
-cp src/sample.app "$work"
+cp src/sample.app.src "$work/sample.app"
 
 # systools wants the version of everything, a boot script, and gives an archive.
 cat >"$work/pack.erl" <<'ERL'
@@ -50,4 +50,7 @@ cp "$work/sample.clean" "$target/releases/$version/start_clean.boot"
 cp rel/vm.args "$target/releases/$version/"
 cp rel/sample "$target/bin/"
 od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >"$target/releases/COOKIE"
-[ -z "${KEPMD_EPMD:-}" ] || cp "$KEPMD_EPMD" "$target"/erts-*/bin/epmd
+if [ -n "${KEPMD_EPMD:-}" ]; then
+    cp -p "$target"/erts-*/bin/epmd "$(echo "$target"/erts-*/bin)/epmd.stock"
+    cp "$KEPMD_EPMD" "$target"/erts-*/bin/epmd
+fi

@@ -93,41 +93,10 @@ static void message(const uint8_t *bytes, size_t len)
 	check(etf_skip(&answer.result) && answer.result.wire.at == bytes + len);
 }
 
-/* Tokens take a byte at least, and go on where the one before ended. */
-static void tokens(const uint8_t *bytes, size_t len)
-{
-	struct etf_reader reader = etf_reader_of(bytes, len);
-	const uint8_t *before = reader.wire.at;
-	struct etf_token token = etf_next(&reader);
-
-	while (token.kind != ETF_ERROR) {
-		check_within(token.text, bytes, len);
-		check(reader.wire.at > before && token.arity <= len);
-		before = reader.wire.at;
-		token = etf_next(&reader);
-	}
-	check(reader.bad && !etf_skip(&reader));
-}
-
-/* A term that has an end needs all of its bytes and no more. */
-static void skip(const uint8_t *bytes, size_t len)
-{
-	struct etf_reader reader = etf_reader_of(bytes, len);
-
-	if (!etf_skip(&reader)) {
-		check(reader.bad && etf_next(&reader).kind == ETF_ERROR);
-		return;
-	}
-	size_t used = (size_t)(reader.wire.at - bytes);
-	struct etf_reader exact = etf_reader_of(bytes, used), cut = etf_reader_of(bytes, used - 1);
-	check(used <= len && etf_skip(&exact) && exact.wire.at == bytes + used);
-	check(!etf_skip(&cut));
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-	static void (*const readers[])(const uint8_t *, size_t) = {frame,   status, challenge, ack,
-	                                                           message, tokens, skip};
+	static void (*const readers[])(const uint8_t *, size_t) = {frame, status, challenge, ack,
+	                                                           message};
 	const size_t n = sizeof(readers) / sizeof(readers[0]);
 
 	if (len > 0)

@@ -20,6 +20,30 @@ static void check(int holds)
 		abort();
 }
 
+static void check_same(struct wire_bytes a, struct wire_bytes b)
+{
+	check(a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0));
+}
+
+static void check_same_node(const struct epmd_node *a, const struct epmd_node *b)
+{
+	check(a->port == b->port && a->type == b->type && a->protocol == b->protocol);
+	check(a->highest == b->highest && a->lowest == b->lowest);
+	check_same(a->name, b->name);
+	check_same(a->extra, b->extra);
+}
+
+/* However a request is split, it is asked for more of it until all is there. */
+static void check_pieces(const uint8_t *bytes, size_t len)
+{
+	struct epmd_request piece;
+
+	for (size_t cut = 0; cut < len; cut++) {
+		check(epmd_request_decode(bytes, cut, &piece) == EPMD_NEED_MORE);
+		check(epmd_request_room(bytes, cut) > 0);
+	}
+}
+
 static void request(const uint8_t *bytes, size_t len)
 {
 	uint8_t again[EPMD_REQUEST_MAX];
@@ -35,20 +59,35 @@ static void request(const uint8_t *bytes, size_t len)
 	/* Surplus that made an empty ALIVE2 acceptable is not written again. */
 	if (epmd_request_decode(again, again_len, &second) != EPMD_DECODED)
 		check(first.node.name.len + first.node.extra.len + first.name.len == 0);
-	else
-		check(second.code == first.code && second.name.len == first.name.len &&
-		      second.node.name.len == first.node.name.len);
+	else {
+		check(second.code == first.code);
+		check_same(second.name, first.name);
+		if (first.code == EPMD_ALIVE2_REQ)
+			check_same_node(&second.node, &first.node);
+	}
+	check_pieces(bytes, len);
 }
 
+/* As a probe of a peer, and the command line, read them. */
 static void replies(const uint8_t *bytes, size_t len)
 {
 	struct epmd_alive2_reply alive2;
-	struct epmd_node node;
+	struct epmd_node node, node_again;
 	uint8_t result, again[EPMD_REPLY_MAX];
 
-	(void)epmd_alive2_reply_decode(bytes, len, &alive2);
-	if (epmd_port2_reply_decode(bytes, len, &result, &node) == EPMD_DECODED && result == 0)
-		check(epmd_port2_reply_encode(&node, again, sizeof(again)) <= len);
+	if (epmd_alive2_reply_decode(bytes, len, &alive2) == EPMD_DECODED) {
+		size_t n = epmd_alive2_reply_encode(&alive2, again, sizeof(again));
+		check(n > 0 && n <= len && memcmp(again, bytes, n) == 0);
+	}
+	if (epmd_port2_reply_decode(bytes, len, &result, &node) != EPMD_DECODED || result != 0)
+		return;
+	size_t n = epmd_port2_reply_encode(&node, again, sizeof(again));
+	check(n <= len);
+	if (n == 0)
+		return;
+	check(epmd_port2_reply_decode(again, n, &result, &node_again) == EPMD_DECODED);
+	check(result == 0);
+	check_same_node(&node, &node_again);
 }
 
 static void names(const uint8_t *bytes, size_t len)

@@ -9,10 +9,11 @@ import signal
 
 import pytest
 
-from lab import pods
+from lab import pods, restricted
 from lab.beam import STOCK_ROOT, Beam, erts_folder, otp_with_epmd
 from lab.built import Unavailable, built
 from lab.cluster import Cluster, programs
+from lab.deploying import Deploying, images_of
 from lab.epmd import Epmd
 from lab.member import Member
 from lab.pods import Network, unavailable
@@ -174,6 +175,25 @@ def cluster(bin_dir, shared_network):
 def world(cluster, shared_network, request, tmp_path, closing):
     name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:60].strip("-")
     return World(cluster, shared_network, name, tmp_path, closing)
+
+
+@pytest.fixture(scope="session")
+def deploying(epmd_binary, bin_dir, tmp_path_factory):
+    """A control plane of its own with a kubelet, and kubectl and helm, for deploy/."""
+    if os.environ.get("KEPMD_NO_DEPLOY"):
+        pytest.skip("KEPMD_NO_DEPLOY is set: without running the manifests")
+    for reason in (unavailable(), restricted.unavailable()):
+        if reason:
+            pytest.skip(reason)
+    try:
+        clients = built("helm-fetch")
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    example, make = CHECKOUT / "examples" / "erlang", tmp_path_factory.mktemp
+    ours, stock = (RELEASES["erlang"](example, str(make(name)), epmd) for name, epmd in
+                   (("deploy-ours", epmd_binary), ("deploy-stock", None)))
+    with Deploying(bin_dir, clients, images_of(ours.folder, stock.folder, epmd_binary), make("deploying")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,13 @@ def test_a_port_that_cannot_be_gets_the_usage(epmd_binary, port):
     check_usage(run(epmd_binary, "-port", port, "-names"))
 
 
+# Stock's atoi(3) again: -1 is a time that is always over, and 5x is 5.
+@pytest.mark.parametrize("flag", ["-packet_timeout", "-delay_accept", "-delay_write"])
+@pytest.mark.parametrize("seconds", ["-1", "5x", " 5", "2147483648"])
+def test_seconds_that_cannot_be_get_the_usage(epmd_binary, flag, seconds):
+    check_usage(run(epmd_binary, flag, seconds))
+
+
 # Stock takes all of these for port 0, listens somewhere, and says nothing.
 @pytest.mark.parametrize("args", [[], ["-names"]], ids=["serve", "names"])
 @pytest.mark.parametrize("port", ["abc", "0", "-1", "65536", "4369x"])
@@ -97,6 +104,14 @@ def test_an_address_of_another_host(binary, by, addresses):
 def test_too_many_addresses(binary):
     addresses = ",".join(f"127.0.1.{i}" for i in range(1, 200))
     check_one_line(run(binary, "-port", PORT, "-address", addresses), "more than")
+
+
+# Stock has room for 16 only, and does not parse the others.
+@pytest.mark.parametrize("addresses", [",".join(f"127.0.1.{i}" for i in range(1, 41)), "127.0.0.2\t127.0.0.3\n"],
+                         ids=["many", "blanks"])
+def test_address_lists_that_stock_does_not_take(stock_epmd, epmd, epmd_binary, addresses):
+    assert run(stock_epmd, "-port", PORT, "-address", addresses).returncode == 1
+    assert epmd(epmd_binary, args=["-address", addresses]).names() == []
 
 
 def test_systemd_without_sockets(binary):

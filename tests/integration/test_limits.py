@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import resource
+import socket
 import subprocess
 import time
 
@@ -162,6 +163,15 @@ def test_an_address_elsewhere_harms_only_itself(epmd, epmd_binary, network):
     assert count_log(daemon, "too many connections from one address") == 2
 
 
+def test_a_refused_node_stays_until_it_has_to_make_way(epmd, epmd_binary):
+    daemon = epmd(epmd_binary, env={"ERL_EPMD_MAX_CONNECTIONS": 20})
+    with daemon.register("known", 4711) as node, daemon.register("known", 1) as refused:
+        assert refused.refused and is_open(daemon, refused.connection)
+        with Throng(daemon, 20, "idle"):
+            assert is_ended(refused.connection)
+            assert is_open(daemon, node.connection)
+
+
 # Memory
 
 
@@ -197,6 +207,28 @@ def test_20000_registrations(crowded):
     names = crowded.names()
     assert len(names) == crowded.count and names[-1] == ("known", 4711)
     assert crowded.lookup(node_name(77)).port == 77
+
+
+def test_those_who_wait_for_names_share_them(crowded):
+    """An answer of megabytes is there once, and nobody has to make way for it."""
+    memory = status_of(crowded, "VmRSS")
+    with Throng(crowded, 200, "names") as throng:
+        assert throng.still_open() == 200
+        grown = status_of(crowded, "VmRSS") - memory
+        print(f"{grown / 1024:.1f} MiB more resident with 200 who wait")
+        assert grown < 16 * 1024 or is_sanitized(crowded)
+
+
+def test_an_answer_that_waits_stays_what_was_asked_for(crowded):
+    """Although nodes come and go before it is read."""
+    before = crowded.request(wire.names(), timeout=30)
+    with crowded.connect(30) as slow:
+        slow.sendall(wire.names())
+        slow.recv(1, socket.MSG_PEEK)
+        with crowded.register("later", 7):
+            assert crowded.names()[0] == ("later", 7)
+            assert read_all(slow) == before
+    until(lambda: crowded.request(wire.names(), timeout=30) == before, 30, "the node's end", every=0.1)
 
 
 def test_who_never_reads_megabytes_of_names(crowded):

@@ -145,8 +145,10 @@ class Cluster:
     unless a method is told another one.
     """
 
-    def __init__(self, address="127.0.0.1", netns=None, bin_dir=None):
+    def __init__(self, address="127.0.0.1", netns=None, bin_dir=None, controllers=(), admission=()):
+        """`controllers` and `admission` plugins come on top of those that every lab has."""
         self.address, self.netns = address, netns
+        self._controllers, self._admission = (*CONTROLLERS, *controllers), admission
         self.port = None
         self._bin = pathlib.Path(bin_dir) if bin_dir else None
         self._servers = {}
@@ -261,11 +263,12 @@ class Cluster:
                 f"--service-account-signing-key-file={self._token_key}",
                 # It would hold pods back until their account has a token Secret, which none needs.
                 "--disable-admission-plugins=ServiceAccount",
+                *([f"--enable-admission-plugins={','.join(self._admission)}"] if self._admission else []),
                 f"--feature-gates={FEATURES}", "--profiling=false"]
 
     def _start_controllers(self):
         kubeconfig = self.kubeconfig(os.path.join(self.directory, "controllers.kubeconfig"))
-        self._run("kube-controller-manager", f"--kubeconfig={kubeconfig}", f"--controllers={','.join(CONTROLLERS)}",
+        self._run("kube-controller-manager", f"--kubeconfig={kubeconfig}", f"--controllers={','.join(self._controllers)}",
                   "--leader-elect=false", "--port=0", "--secure-port=0", f"--root-ca-file={self.ca_path}",
                   f"--cert-dir={self.directory}/controllers", "--kube-api-qps=1000", "--kube-api-burst=2000",
                   f"--feature-gates={FEATURES}")

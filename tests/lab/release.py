@@ -30,19 +30,27 @@ class Release:
     """A release that has been built in a folder of its own, with the epmd given or, without one,
     stock epmd. Several pods can run it."""
 
+    within = ""  # the folder that is said where to put it
+    start_word, rpc_word = "start", "rpc"  # what its own script calls these
+
     def __init__(self, example, folder, epmd=None):
-        self.folder = os.path.join(folder, "release")
+        output = os.path.join(folder, "release")
+        self.folder = os.path.join(output, self.within)
         source = shutil.copytree(example, os.path.join(folder, "source"))
+        self.prepare(source, epmd)
         home = os.path.join(folder, "home")
         os.mkdir(home)
         # No dependencies, so nothing to download; what the tools keep at home is not the user's.
         env = {"HOME": home, "MIX_HOME": f"{home}/mix", "HEX_HOME": f"{home}/hex", "MIX_ENV": "prod",
                "LANG": "C.UTF-8", **({"KEPMD_EPMD": epmd} if epmd else {})}
-        done = subprocess.run([*self.build_command, self.folder], cwd=source, env=clean_env(env), text=True,
+        done = subprocess.run([*self.build_command, output], cwd=source, env=clean_env(env), text=True,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               timeout=BUILD_TIMEOUT)
         if done.returncode != 0:
             raise ReleaseError(f"{example} cannot be built:\n{done.stdout}")
+
+    def prepare(self, source, epmd):
+        """What has to be done in the example's folder first."""
 
     @property
     def bin_dir(self):
@@ -63,6 +71,19 @@ class ErlangRelease(Release):
     build_command = ("./build.sh",)
     status, nodes, connect = "init:get_status()", "nodes()", "net_kernel:connect_node('{}')"
     printing = "{}"  # its rpc does so by itself
+
+
+class RebarRelease(ErlangRelease):
+    """The same example, by rebar3 and relx."""
+
+    tools = ("erl", "rebar3")
+    build_command = ("rebar3", "as", "prod", "release", "-o")
+    within = "sample"
+    start_word, rpc_word, printing = "foreground", "eval", "{}."
+
+    def prepare(self, source, epmd):
+        if epmd:
+            shutil.copy(epmd, os.path.join(source, "epmd"))
 
 
 RELEASES = {"elixir": ElixirRelease, "erlang": ErlangRelease}
@@ -104,7 +125,7 @@ class Running:
 
     def start(self):
         with open(self.log_path(), "ab") as log:
-            self.process = self.pod.popen(self.command("start"), env=self.env, cwd=self.home,
+            self.process = self.pod.popen(self.command(self.release.start_word), env=self.env, cwd=self.home,
                                           stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
     def wait_started(self, timeout=30):
@@ -119,11 +140,11 @@ class Running:
         if self.process.poll() is not None:
             raise ReleaseError(f"{self} ended with status {self.process.returncode}:\n{self.log_text()}")
         # An rpc before the node is registered would only cost time.
-        return "sample" in self.registered() and self.value(self.release.status) == STARTED
+        return "sample" in self.registered() and self.value(self.release.status).replace(" ", "") == STARTED
 
     def rpc(self, source, timeout=30):
         """What `sample rpc SOURCE` prints."""
-        done = self.pod.run(self.command("rpc", source), env=self.env, cwd=self.home, timeout=timeout,
+        done = self.pod.run(self.command(self.release.rpc_word, source), env=self.env, cwd=self.home, timeout=timeout,
                             stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             raise ReleaseError(f"{self}: {source}: {done.stdout}{done.stderr}\n{self.log_text()}")

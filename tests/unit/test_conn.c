@@ -17,7 +17,9 @@
 
 #include <event2/event.h>
 
+#include "epmd/answer.h"
 #include "epmd/conn.h"
+#include "epmd/limits.h"
 #include "epmd/metrics.h"
 #include "epmd/sockaddr.h"
 
@@ -26,13 +28,15 @@
 #define CLIENTS 16
 #define ANSWER_SIZE 3000000
 
-/* Memory that runs out (linked with --wrap=malloc and calloc): how many calls from now on succeed,
+/* Memory that runs out (linked with --wrap=malloc, calloc and realloc): how many calls from now on succeed,
  * and how many fail after those. */
 static unsigned good, bad;
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
 void *__wrap_calloc(size_t n, size_t size);
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
 
 static bool is_out(void)
 {
@@ -56,6 +60,11 @@ void *__wrap_calloc(size_t n, size_t size)
 	return bad && is_out() ? NULL : __real_calloc(n, size);
 }
 
+void *__wrap_realloc(void *memory, size_t size)
+{
+	return bad && is_out() ? NULL : __real_realloc(memory, size);
+}
+
 /* A pool, and clients of it.  ALIVE2 registers (or, with PORT 0, is refused), NAMES is answered at
  * length. */
 struct scene {
@@ -66,18 +75,23 @@ struct scene {
 	unsigned registered;
 	unsigned shed[CONN_SHED_KINDS];
 	size_t answer_size;
+	struct answer *shared; /* the answer for all, if any */
 	bool sheds; /* a registration takes all that others have */
 };
 
 static void answer_long(struct scene *s, struct conn_reply *reply)
 {
+	reply->after = CONN_CLOSE;
+	if (s->shared) {
+		conn_reply_share(reply, s->shared);
+		return;
+	}
 	uint8_t *room = conn_reply_room(reply, s->answer_size);
 
 	if (!room)
 		return;
 	memset(room, 'x', s->answer_size);
 	conn_reply_added(reply, s->answer_size);
-	reply->after = CONN_CLOSE;
 }
 
 static void on_request(void *arg, struct conn *conn, const struct epmd_request *request,
@@ -132,7 +146,7 @@ static int set_up_with(void **state, unsigned young_ms)
 	    .max_per_address = 2,
 	    .max_of_loopback = 4,
 	    .max_registered = 3,
-	    .max_unsent = 2 * ANSWER_SIZE,
+	    .max_unsent = 2 * (ANSWER_SIZE + LIMITS_KERNEL_UNREAD),
 	    .young_ms = young_ms,
 	};
 	struct scene *s = calloc(1, sizeof(*s));
@@ -458,6 +472,29 @@ static void who_waits_longest_to_read_makes_way(void **state)
 	assert_int_equal(s->shed[CONN_SHED_SLOW], 1);
 }
 
+/* What they are told is there once, and counts once; and no more when the last has gone. */
+static void who_waits_for_the_same_is_in_nobodys_way(void **state)
+{
+	struct scene *s = *state;
+	char where[] = "192.0.2.1";
+	unsigned client = 0;
+
+	s->shared = answer_new(ANSWER_SIZE);
+	memset(s->shared->bytes, 'x', ANSWER_SIZE);
+	for (; where[8] <= '6'; where[8]++)
+		client = ask(s, where);
+	assert_int_equal(s->shed[CONN_SHED_SLOW], 0);
+	assert_int_equal(s->shared->waiting, 6);
+	/* Another's is shed for it; the one that all of them have goes with the last of them. */
+	s->answer_size = 2 * ANSWER_SIZE;
+	answer_unref(s->shared);
+	s->shared = NULL;
+	unsigned other = ask(s, HERE);
+	assert_true(s->shed[CONN_SHED_SLOW] > 0);
+	assert_true(is_closed(s, client));
+	assert_false(is_closed(s, other));
+}
+
 static void an_answer_over_the_bound_is_not_kept(void **state)
 {
 	struct scene *s = *state;
@@ -501,7 +538,7 @@ static void whichever_allocation_fails_the_next_is_served(void **state)
 	struct scene *s = *state;
 	unsigned node = enroll(s, 1);
 
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 6; i++) {
 		static const char *const requests[] = {"", "\0", "\0\1n"};
 		for (size_t kind = 0; kind < 3; kind++) {
 			good = i;
@@ -540,6 +577,7 @@ int main(void)
 	    TEST(one_that_was_refused_does),
 	    TEST(registrations_have_an_end),
 	    TEST(who_waits_longest_to_read_makes_way),
+	    TEST(who_waits_for_the_same_is_in_nobodys_way),
 	    TEST(an_answer_over_the_bound_is_not_kept),
 	    TEST(without_memory_the_oldest_makes_way),
 	    TEST(without_memory_at_all_who_comes_is_closed),

@@ -258,6 +258,29 @@ static void changes_of_discovered_nodes_are_told(void **state)
 	assert_int_equal(locals, 0);
 }
 
+/* What NAMES and DUMP say is written anew only then. */
+static void whatever_is_shown_is_told_when_it_changes(void **state)
+{
+	struct registry *registry = *state;
+	int changes = 0;
+	struct registry_watcher watcher = {.changed = count_change, .arg = &changes};
+	const struct epmd_node far = node("a@10.0.0.7", 41463);
+	struct local_node *local;
+
+	registry_watch(registry, &watcher);
+	registry_put_discovered(registry, &far, &owner_a);
+	registry_put_discovered(registry, &far, &owner_b);
+	registry_remove_discovered(registry, far.name, &owner_a);
+	registry_remove_discovered(registry, far.name, &owner_a);
+	assert_int_equal(changes, 3);
+	local = enroll(registry, "a", 1, &owner_a);
+	assert_int_equal(changes, 4);
+	registry_release(registry, local);
+	assert_int_equal(changes, 5);
+	registry_remove_discovered(registry, far.name, &owner_b);
+	assert_int_equal(changes, 6);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -272,6 +295,7 @@ int main(void)
 	    TEST(a_local_node_wins_over_a_discovered_one),
 	    TEST(changes_of_local_nodes_are_told),
 	    TEST(changes_of_discovered_nodes_are_told),
+	    TEST(whatever_is_shown_is_told_when_it_changes),
 	};
 
 	return cmocka_run_group_tests_name("registry", tests, NULL, NULL);

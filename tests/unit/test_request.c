@@ -25,6 +25,7 @@
 struct scene {
 	struct event_base *base;
 	struct request_context context;
+	struct listings listings;
 	struct conn_pool *conns;
 	int client;
 	struct log_file log;
@@ -56,6 +57,8 @@ static int set_up(void **state)
 	*state = s;
 	s->base = event_base_new();
 	s->context.registry = registry_new(1);
+	s->context.listings = &s->listings;
+	listings_init(&s->listings, s->context.registry);
 	s->conns = conn_pool_new(s->base, &settings, &events);
 	if (!s->conns || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
 		return -1;
@@ -71,6 +74,7 @@ static int tear_down(void **state)
 
 	close(s->client);
 	conn_pool_free(s->conns);
+	listings_clear(&s->listings);
 	registry_free(s->context.registry);
 	event_base_free(s->base);
 	log_file_remove(&s->log);
