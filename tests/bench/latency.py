@@ -15,7 +15,13 @@ from lab.wait import until
 PEERS = 1000
 CHANGES = 300
 PATIENCE = 30
-BEYOND = "from a change at the API server to the registry, beyond a watcher, p99, ms"
+
+
+def row(whom, part):
+    return f"from a change at the API server to {whom}, {part}, ms"
+
+
+BEYOND = row("the registry, beyond a watcher", "p99")
 
 
 class BareWatcher:
@@ -111,5 +117,5 @@ def rows(binary):
              "the registry, beyond a watcher": [known - seen for seen, known in times]}
     for kind, values in kinds.items():
         for name, part in (("median", 0.5), ("p99", 0.99)):
-            found[f"from a change at the API server to {kind}, {name}, ms"] = [_quantile(values, part)]
+            found[row(kind, name)] = [_quantile(values, part)]
     return found
