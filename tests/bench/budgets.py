@@ -35,10 +35,13 @@ def judge(figures, own, most_nodes):
             for what, bar, value, unit in [*_of_requests(figures, most_nodes), *_of_discovery(own)]]
 
 
+def shown(value, unit):
+    return "-" if value is None else f"{value:,.0f}" if unit in ("KB", "bytes") else f"{value:.2f}"
+
+
 def text(judged):
     width = max(len(what) for what, *_ in judged)
     lines = []
     for what, bar, value, unit, verdict in judged:
-        shown = "-" if value is None else f"{value:,.0f}" if unit in ("KB", "bytes") else f"{value:.2f}"
-        lines.append(f"{what:{width}} {shown:>8} {unit:5}  bar {bar:g}: {verdict}")
+        lines.append(f"{what:{width}} {shown(value, unit):>8} {unit:5}  bar {bar:g}: {verdict}")
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from . import discovery, join, latency, rows
+from . import budgets, discovery, join, latency, rows
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- begin: scripts/bench --readme -->", "<!-- end: scripts/bench --readme -->"
@@ -68,7 +68,7 @@ def readme_table(figures, own, most_nodes, made):
 
 
 def budget_table(judged, made):
-    lines = [[what, f"{bar:g} {unit}".strip(), "-" if value is None else f"{value:,.2f} {unit}".strip(), verdict]
+    lines = [[what, f"{bar:g} {unit}".strip(), f"{budgets.shown(value, unit)} {unit}".strip(), verdict]
              for what, bar, value, unit, verdict in judged]
     return _table(["", "bar", "measured", ""], lines) + "\n\n" + made
 
