@@ -39,6 +39,7 @@ static struct {
 	enum log_level level;
 	enum log_target target;
 	int fd;
+	bool no_socket; /* as the kernel has said of FD */
 	struct log_syslog syslog;
 	enum log_format format;
 	struct log_limit limit;
@@ -96,6 +97,7 @@ static void set_target(enum log_target target, int fd)
 		close(state.fd);
 	state.target = target;
 	state.fd = fd;
+	state.no_socket = false;
 }
 
 int log_open_file(const char *path)
@@ -167,6 +169,18 @@ static bool has_room(int fd)
 	return poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & POLLOUT);
 }
 
+/* A socket that has room may have too little. */
+static ssize_t write_bytes(const char *bytes, size_t n)
+{
+	if (!state.no_socket) {
+		ssize_t sent = send(state.fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (sent >= 0 || errno != ENOTSOCK)
+			return sent;
+		state.no_socket = true;
+	}
+	return write(state.fd, bytes, n);
+}
+
 /* One write per line, so that lines of several writers do not mix. */
 static bool write_line(const struct log_line *line)
 {
@@ -176,11 +190,7 @@ static bool write_line(const struct log_line *line)
 
 	if (n == 0 || !has_room(state.fd))
 		return false;
-	/* A socket that has room may have too little. */
-	ssize_t sent = send(state.fd, out, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (sent < 0 && errno == ENOTSOCK)
-		sent = write(state.fd, out, n);
-	return sent == (ssize_t)n;
+	return write_bytes(out, n) == (ssize_t)n;
 }
 
 /* Syslog has a time and a level of its own. */

@@ -224,9 +224,12 @@ static void on_removed(void *arg, struct remote *remote)
 	tell(arg, mesh_removed, remote);
 }
 
-static void on_looked(void *arg, struct remote *remote)
+static void on_looked(void *arg, struct remote *remote, const struct look_result *seen)
 {
-	tell(arg, mesh_looked, remote);
+	const struct join *join = arg;
+
+	for (const struct member *member = join->members; member; member = member->next)
+		mesh_looked(member->mesh, remote, seen);
 }
 
 static void on_node_changed(void *arg, const struct peer_node *node)

@@ -44,7 +44,7 @@ struct mate {
 	uint64_t dialled_ms;
 	uint64_t since_ms; /* when the two could first be joined; 0: no, or they were */
 	char why[VERDICT_SIZE];
-	uint64_t why_ms; /* since when */
+	uint64_t why_ms;   /* since when */
 	UT_hash_handle hh; /* by NAME */
 	bool hash_add_failed;
 };
@@ -396,7 +396,7 @@ static void forgive_all(struct mesh *mesh)
 		pair_forgive(&mate->pair, now);
 }
 
-void mesh_looked(struct mesh *mesh, struct remote *remote)
+void mesh_looked(struct mesh *mesh, struct remote *remote, const struct look_result *seen)
 {
 	struct mate *mate = mate_of(mesh, remote);
 	char why[VERDICT_SIZE];
@@ -404,10 +404,10 @@ void mesh_looked(struct mesh *mesh, struct remote *remote)
 	if (!mate || mate->doing != LOOKING)
 		return;
 	mate->doing = IDLE;
-	enum pair_outcome verdict = verdict_of_look(local_facts(mesh->local), remote, why);
-	struct pair_next next = pair_looked(
-	    &mate->pair, verdict, remote->seen.outcome == LOOK_NODE ? remote->seen.creation : 0,
-	    clock_now_ms(), chance_below(UINT32_MAX));
+	enum pair_outcome verdict = verdict_of_look(local_facts(mesh->local), remote, seen, why);
+	struct pair_next next =
+	    pair_looked(&mate->pair, verdict, seen->outcome == LOOK_NODE ? seen->creation : 0,
+	                clock_now_ms(), chance_below(UINT32_MAX));
 	if (verdict == PAIR_BUSY || (verdict != PAIR_UNTRIED && mate->pair.outcome == verdict))
 		stays(mate, LOG_LEVEL_WARNING, why);
 	if (next.healed) {

@@ -48,7 +48,7 @@ void mesh_stop(struct mesh *mesh);
 void mesh_renewed(struct mesh *mesh, struct remote *remote);
 void mesh_changed(struct mesh *mesh, struct remote *remote);
 void mesh_removed(struct mesh *mesh, struct remote *remote);
-void mesh_looked(struct mesh *mesh, struct remote *remote);
+void mesh_looked(struct mesh *mesh, struct remote *remote, const struct look_result *seen);
 
 /* How things stand with REMOTE; *REASON is a phrase or "", borrowed. */
 enum pair_outcome mesh_outcome(const struct mesh *mesh, const struct remote *remote,

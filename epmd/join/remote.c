@@ -158,16 +158,15 @@ static void on_looked(void *arg, const struct look_result *result)
 
 	remote->look = NULL;
 	remotes->looks--;
-	remote->seen = *result;
-	remotes->events.looked(remotes->events.arg, remote);
+	remotes->events.looked(remotes->events.arg, remote, result);
 }
 
 static void cannot_begin(struct remote *remote, const char *error)
 {
 	struct remotes *remotes = remote->remotes;
 
-	remote->seen = (struct look_result){.outcome = LOOK_UNREACHABLE, .error = error};
-	remotes->events.looked(remotes->events.arg, remote);
+	remotes->events.looked(remotes->events.arg, remote,
+	                       &(struct look_result){.outcome = LOOK_UNREACHABLE, .error = error});
 }
 
 bool remote_look(struct remote *remote)

@@ -2,8 +2,8 @@
 #ifndef KEPMD_EPMD_JOIN_REMOTE_H
 #define KEPMD_EPMD_JOIN_REMOTE_H
 
-/* The peers' nodes as joining sees them, by full name, and what a look at each last
- * gave; all local nodes share it. */
+/* The peers' nodes as joining sees them, by full name, and the looks at them; all local
+ * nodes share both. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,7 +27,6 @@ struct remote {
 	struct target *target;
 
 	struct look *look;
-	struct look_result seen; /* of the last look that ended */
 	UT_hash_handle hh;
 	bool hash_add_failed;
 };
@@ -37,7 +36,8 @@ struct remotes_events {
 	void (*renewed)(void *arg, struct remote *remote);
 	void (*changed)(void *arg, struct remote *remote); /* terminating, serving */
 	void (*removed)(void *arg, struct remote *remote); /* it is about to go */
-	void (*looked)(void *arg, struct remote *remote);  /* SEEN is new */
+	/* A look has ended; SEEN is borrowed for the call. */
+	void (*looked)(void *arg, struct remote *remote, const struct look_result *seen);
 	void *arg;
 };
 

@@ -76,10 +76,8 @@ static bool is_long(const char *name)
 }
 
 static enum pair_outcome judge_node(const struct local_facts *facts, const struct remote *remote,
-                                    char why[VERDICT_SIZE])
+                                    const struct look_result *seen, char why[VERDICT_SIZE])
 {
-	const struct look_result *seen = &remote->seen;
-
 	if (strcmp(seen->name, remote->name) != 0)
 		return say(PAIR_NAME_MISMATCH, why,
 		           "name mismatch: the node there calls itself %.100s: name it by the "
@@ -96,15 +94,14 @@ static enum pair_outcome judge_node(const struct local_facts *facts, const struc
 }
 
 enum pair_outcome verdict_of_look(const struct local_facts *facts, const struct remote *remote,
-                                  char why[VERDICT_SIZE])
+                                  const struct look_result *seen, char why[VERDICT_SIZE])
 {
-	const struct look_result *seen = &remote->seen;
 	const char *error = seen->error ? seen->error : "?";
 
 	why[0] = '\0';
 	switch (seen->outcome) {
 	case LOOK_NODE:
-		return judge_node(facts, remote, why);
+		return judge_node(facts, remote, seen, why);
 	case LOOK_UNREACHABLE:
 		return say(PAIR_UNREACHABLE, why, "unreachable: %s, port %u: %s", remote->address,
 		           remote->port, error);

@@ -10,7 +10,7 @@
 
 #define VERDICT_SIZE 384
 
-/* May the node of FACTS be asked to dial REMOTE, which was just looked at?
+/* May the node of FACTS be asked to dial REMOTE, of which a look has just SEEN this?
  * PAIR_UNTRIED if so, and WHY is "".
  *
  * The guards against nodes that log an error, or worse, when they meet: a short name
@@ -19,7 +19,7 @@
  * A node's flags show OTP 28 and 29, but not which older release it is: then the older
  * one, which knows, must dial. */
 enum pair_outcome verdict_of_look(const struct local_facts *facts, const struct remote *remote,
-                                  char why[VERDICT_SIZE]);
+                                  const struct look_result *seen, char why[VERDICT_SIZE]);
 
 /* A dial at a node that could be looked at was refused at once.  ANSWER is what the
  * local node's erl_epmd:port_please/2 then says, or NULL: PAIR_COOKIE when it finds the

@@ -1,6 +1,8 @@
-"""What scripts/bench measures: rounds of stock, bare server, our shared and our static build, in turn."""
+"""What scripts/bench measures: rounds of stock, our static and shared build and a bare server, side by side."""
 
 import argparse
+import contextlib
+import datetime
 import os
 import platform
 import sys
@@ -8,19 +10,18 @@ import sys
 from lab.beam import STOCK_ROOT, erts_folder
 from lab.built import BuildError, Unavailable, built
 
-from . import budgets, discovery, join, report, rows, servers
+from . import budgets, discovery, docs, join, report, rows, servers
 
 MOST_NODES = 20000
-PLOTTED = ("CPU per PORT2, 1 node, us", "CPU per PORT2, 1,000 nodes, us", "CPU per NAMES, 1,000 nodes, us",
-           "CPU per PORT2, {most:,} nodes, us", "memory of its own, 1 node, KB", "memory of its own, 1,000 nodes, KB",
-           "start, from -daemon to the first answer, ms")
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Our epmd beside stock epmd, measured in turn.")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is started anew (default: 3)")
+    parser.add_argument("--rounds", type=int, default=1, help="how often each is started anew (default: 1)")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     parser.add_argument("--svg", metavar="FILE", help="write a plot of the main ones there")
+    parser.add_argument("--readme", action="store_true", help="write the main ones into README.md, "
+                        "and the budgets into ARCHITECTURE.md")
     parser.add_argument("binary", help=argparse.SUPPRESS)
     parser.add_argument("bare", help=argparse.SUPPRESS)
     parser.add_argument("load", help=argparse.SUPPRESS)
@@ -35,23 +36,34 @@ def static_epmd():
         return None
 
 
-def measure_round(figures, name, binary, args, most_nodes):
-    print(f"  {name}", file=sys.stderr)
-    with servers.Server(binary, args.load) as server:
-        figures.add(name, rows.epmd_rows(server, rows.STOCK_NODES_MAX if name == "stock" else most_nodes))
-    with servers.Server(binary, args.load) as server:
-        figures.add(name, rows.storm_rows(server))
-    figures.add(name, rows.program_rows(binary))
+def plotted(most_nodes):
+    return (rows.port2(1), rows.port2(rows.STOCK_NODES_MAX), rows.port2(most_nodes), rows.names(rows.STOCK_NODES_MAX),
+            rows.memory(1), rows.memory(rows.STOCK_NODES_MAX), rows.START, rows.STORM_TIME, rows.STORM_LOST)
 
 
-def join_figures(binary):
+def measure_round(figures, epmds, args, most_nodes):
+    print("  requests", file=sys.stderr)
+    with contextlib.ExitStack() as stack:
+        started = {name: stack.enter_context(servers.Server(binary, args.load)) for name, binary in epmds.items()}
+        rows.add_requests(figures, started, stack.enter_context(servers.Bare(args.bare, args.load)), most_nodes)
+    print("  storms and starts", file=sys.stderr)
+    for name, binary in epmds.items():
+        with servers.Server(binary, args.load) as server:
+            figures.add(name, rows.storm_rows(server))
+        figures.add(name, rows.program_rows(binary))
+
+
+def own_figures(binary, shared):
+    """What stock has no row for."""
     figures = report.Figures()
     reason = join.unavailable()
     if reason:
         print(f"without joining: {reason}", file=sys.stderr)
-        return figures
-    print("joining", file=sys.stderr)
-    figures.servers["kepmd"] = join.rows(binary)
+    else:
+        print("joining", file=sys.stderr)
+        figures.add_all("kepmd", join.rows(binary))
+    print("discovery", file=sys.stderr)
+    figures.add_all("kepmd", discovery.rows(binary, shared))
     return figures
 
 
@@ -63,27 +75,26 @@ def main():
     figures = report.Figures()
     for number in range(args.rounds):
         print(f"round {number + 1} of {args.rounds}", file=sys.stderr)
-        for name, binary in epmds.items():
-            measure_round(figures, name, binary, args, most_nodes)
-        with servers.Bare(args.bare, args.load) as server:
-            figures.add("bare", rows.bare_rows(server))
-    joined = join_figures(epmds.get("static", args.binary))
-    print(report.table(figures, [*epmds, "bare"], "stock"))
-    if joined.servers:
-        print(f"\nJoining (a poll every {join.POLL_S} s would take half of that on average)\n"
-              f"{report.table(joined, ['kepmd'], None)}")
-    judged = budgets.budgets(figures, most_nodes)
-    print(f"\nBudgets (static build; the bare server shares its libraries with the shared one)\n{budgets.text(judged)}")
-    print("\nDiscovery", flush=True)
-    discovery.show(epmds.get("static", args.binary))
+        measure_round(figures, epmds, args, most_nodes)
+    own = own_figures(epmds.get("static", args.binary), args.binary)
+    judged = budgets.judge(figures, own, most_nodes)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
+    day = datetime.date.today().isoformat()
+    print(f"{day}, {machine}; medians (lowest..highest); ratios are medians of those of each burst\n")
+    print(report.table(figures, [*epmds, rows.BARE], "stock"))
+    print(f"\nJoining and discovery\n{report.table(own, ['kepmd'], None)}")
+    print(f"\nBudgets (static build; the bare server shares its libraries with the shared one)\n{budgets.text(judged)}")
     if args.json:
         with open(args.json, "w", encoding="ascii") as file:
-            file.write(report.as_json(figures, judged, machine))
+            file.write(report.as_json([figures, own], judged, machine, day))
     if args.svg:
         with open(args.svg, "w", encoding="ascii") as file:
-            file.write(report.plot(figures, [row.format(most=most_nodes) for row in PLOTTED], "static", "stock",
-                                   f"kepmd beside stock epmd ({machine})"))
+            file.write(report.plot(figures, plotted(most_nodes), "static", "stock",
+                                   f"kepmd beside stock epmd ({machine}, {day})"))
+    if args.readme:
+        made = (f"Medians of {args.rounds * rows.BURSTS} bursts, stock and kepmd (static) in turn, on {day}; {machine}: "
+                f"`scripts/bench --rounds {args.rounds}`.")
+        docs.write(figures, own, judged, most_nodes, made)
 
 
 if __name__ == "__main__":

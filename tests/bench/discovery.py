@@ -1,17 +1,20 @@
-"""What discovery costs, against a stand-in for the API server on this machine; stock has no row here."""
+"""What discovery costs, as rows {name: [values]}. The API server is a stand-in on this machine, but for how long
+news take: that is the real one's (latency). Stock has no row here."""
 
 import contextlib
-import statistics
+import sys
 import tempfile
 import time
 
 from lab import fast_clock
 from lab.crowd import Crowd, endpoint
 from lab.knocker import Knocker
-from lab.measure import cpu_ns, forget_peak, peak_kb, private_kb
+from lab.measure import cpu_ns, memory_kb, peak_kb
+
+from . import latency
 
 FEW, MANY = 1000, 10000
-CHANGES = 300
+LISTS = 3                 # each by a daemon of its own
 SPEED = 120               # of the clock of those that rest
 RESTING, REST_S = 4, 60   # so many daemons, for so long: 8 hours of theirs
 
@@ -21,6 +24,11 @@ def a_crowd(binary, count, **more):
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kepmd-bench-"))
         yield Crowd(binary, count, folder, stack, **more)
+
+
+def own_mb(pid):
+    """As servers' memory: what it has written to, not the pages of its file that it has read."""
+    return memory_kb(pid, "Private_Dirty:") / 1024
 
 
 def start_alone(crowd):
@@ -41,73 +49,60 @@ def knocked(crowd, do):
     return knocker.longest
 
 
-def measure_list(binary):
-    with a_crowd(binary, MANY) as crowd:
-        start_alone(crowd)
-        empty, cpu = private_kb(crowd.pid), cpu_ns(crowd.pid)
-        list_now(crowd)
-        spent = (cpu_ns(crowd.pid) - cpu) / 1e6
-        print(f"LIST of {MANY:,} endpoints in {len(crowd.slices)} slices: {crowd.received() / 1e6:.2f} MB, CPU "
-              f"{spent:.0f} ms; private memory {empty / 1024:.1f} MB before, {private_kb(crowd.pid) / 1024:.1f} MB "
-              f"after, resident {peak_kb(crowd.pid) / 1024:.1f} MB at most")
-    with a_crowd(binary, MANY) as crowd:
-        start_alone(crowd)
-        rest = knocked(crowd, lambda: time.sleep(1))
-        print(f"  the longest that others waited for an answer meanwhile: "
-              f"{knocked(crowd, lambda: list_now(crowd)):.1f} ms ({rest:.1f} ms at rest)")
+LIST = f"a LIST of {MANY:,} endpoints"
+EVENT = "a slice event of 100 endpoints"
+LIST_CPU, EVENT_CPU = f"{LIST}, CPU, ms", f"{EVENT}, CPU, ms"
+LIST_WAIT = f"{LIST}, the longest that others waited for an answer meanwhile, ms"
+MEMORY = f"memory of its own with {FEW:,} peers, MB"
+MEMORY_LATER = f"memory of its own with {FEW:,} peers after a rolling restart, MB"
+REQUESTS = "API requests at rest, an hour and watch"
 
 
-def measure_restart(binary):
+def list_rows(binary):
+    found = {}
+    for _ in range(LISTS):
+        with a_crowd(binary, MANY) as crowd:
+            start_alone(crowd)
+            empty, cpu = own_mb(crowd.pid), cpu_ns(crowd.pid)
+            list_now(crowd)
+            add(found, {LIST_CPU: (cpu_ns(crowd.pid) - cpu) / 1e6,
+                        f"{LIST}, bytes of TLS, MB": crowd.received() / 1e6,
+                        "memory of its own before the first LIST, MB": empty,
+                        f"memory of its own with {MANY:,} peers, MB": own_mb(crowd.pid),
+                        f"resident with {MANY:,} peers at most, MB": peak_kb(crowd.pid) / 1024})
+        with a_crowd(binary, MANY) as crowd:
+            start_alone(crowd)
+            add(found, {LIST_WAIT: knocked(crowd, lambda: list_now(crowd)),
+                        "the same for a second without it, ms": knocked(crowd, lambda: time.sleep(1))})
+    return found
+
+
+def restart_rows(binary):
+    """A rolling restart of a thousand pods, event by event."""
     with a_crowd(binary, FEW) as crowd:
         crowd.start()
         crowd.await_known()
         crowd.await_watch()
-        size, received = private_kb(crowd.pid), crowd.received()
-        forget_peak(crowd.pid)
-        cpu = cpu_ns(crowd.pid)
+        size, received, cpu = own_mb(crowd.pid), crowd.received(), cpu_ns(crowd.pid)
         events = crowd.rolling_restart()
         last = next(reversed(crowd.slices.values()))[-1]["addresses"][0]
         crowd.await_node(last)
         spent, got = cpu_ns(crowd.pid) - cpu, crowd.received() - received
-        print(f"rolling restart of {FEW:,} pods, {events:,} events of a slice with 100 endpoints: {got / 1e6:.0f} MB; "
-              f"an event: {got / events:,.0f} bytes, CPU {spent / events / 1e6:.2f} ms")
         crowd.await_known()
-        print(f"  private memory with {FEW:,} peers {size / 1024:.1f} MB, {private_kb(crowd.pid) / 1024:.1f} MB after "
-              f"it, resident {peak_kb(crowd.pid) / 1024:.1f} MB at most")
+        return {EVENT_CPU: [spent / events / 1e6],
+                f"{EVENT}, bytes of TLS, KB": [got / events / 1e3],
+                f"a rolling restart of {FEW:,} pods, {events:,} events, bytes of TLS, MB": [got / 1e6],
+                MEMORY: [size], MEMORY_LATER: [own_mb(crowd.pid)],
+                f"resident with {FEW:,} peers at most, the program's own pages too, MB": [peak_kb(crowd.pid) / 1024]}
 
 
-def measure_latency(binary):
-    """From the moment before the server writes an event to the first answer that knows of it."""
-    with a_crowd(binary, FEW, counted=False) as crowd:
-        written = []
-
-        def stamp(event):
-            written.append(time.monotonic())
-            return event
-
-        crowd.api.fault("watch", times=None, edit=stamp)
-        crowd.start()
-        crowd.await_known()
-        crowd.await_watch()
-        times = []
-        for number in range(CHANGES):
-            name = list(crowd.slices)[number % len(crowd.slices)]
-            new = endpoint(FEW + number)
-            crowd.slices[name][number % 100] = new
-            crowd.put(name)
-            crowd.await_node(new["addresses"][0])
-            times.append((time.monotonic() - written[-1]) * 1000)
-        times.sort()
-        print(f"from the server's event to the registry, {CHANGES} changes among {FEW:,} peers: median "
-              f"{statistics.median(times):.1f} ms, p99 {times[len(times) * 99 // 100]:.1f} ms, most {times[-1]:.1f} ms")
-
-
-def measure_rest(binary):
-    """With a clock that goes faster, for us and for the server."""
+def rest_rows(binary):
+    """With a clock that goes faster, for us and for the server: hours of each of some daemons."""
     reason = fast_clock.unavailable()
     if reason:
-        print(f"API requests at rest: not measured: {reason}")
-        return
+        print(f"without API requests at rest: {reason}", file=sys.stderr)
+        return {}
+    found = {}
     with contextlib.ExitStack() as stack:
         crowds = [stack.enter_context(a_crowd(binary, 100, env=fast_clock.env(SPEED))) for _ in range(RESTING)]
         for crowd in crowds:
@@ -116,17 +111,25 @@ def measure_rest(binary):
             crowd.await_watch()
         before = [(len(crowd.api.requests), crowd.received()) for crowd in crowds]
         time.sleep(REST_S)
-        hours = RESTING * REST_S * SPEED / 3600
-        seen = [request.verb for crowd, (known, _) in zip(crowds, before) for request in crowd.api.requests[known:]]
-        received = sum(crowd.received() - known for crowd, (_, known) in zip(crowds, before))
-        print(f"API requests at rest, {hours:.0f} hours of a clock that goes {SPEED} times faster: "
-              f"{len(seen) / hours:.1f} an hour ({seen.count('list') / hours:.1f} LIST, {seen.count('watch') / hours:.1f} "
-              f"WATCH; polling every 5 s: 720), {received / hours / 1000:.0f} KB an hour with 100 endpoints")
+        hours = REST_S * SPEED / 3600
+        for crowd, (known, received) in zip(crowds, before):
+            verbs = [request.verb for request in crowd.api.requests[known:]]
+            add(found, {REQUESTS: len(verbs) / hours,
+                        "LISTs of them": verbs.count("list") / hours,
+                        "bytes of TLS at rest with 100 endpoints, an hour, KB": (crowd.received() - received) / hours / 1e3})
+    return found
 
 
-def show(binary):
-    """Measure and print, a line each."""
-    measure_list(binary)
-    measure_restart(binary)
-    measure_latency(binary)
-    measure_rest(binary)
+def add(found, rows):
+    for row, value in rows.items():
+        found.setdefault(row, []).append(value)
+
+
+def rows(binary, shared):
+    """`shared` is the build whose clock can be made to go faster: the static one calls no library for it."""
+    found = {}
+    for what, measure, epmd in (("LIST", list_rows, binary), ("a rolling restart", restart_rows, binary),
+                                ("latency", latency.rows, binary), ("at rest", rest_rows, shared)):
+        print(f"  {what}", file=sys.stderr)
+        found.update(measure(epmd))
+    return found

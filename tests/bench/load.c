@@ -24,9 +24,10 @@
  *   load -port PORT storm CLIENTS            as many connections, all open before the first asks
  *   load -port PORT hold FIRST COUNT         registers node FIRST... and keeps them until stdin ends
  *
- * WHAT is a name to look up, or "NAMES", or "ALIVE2": a registration that ends at its answer.
+ * WHAT is a name to look up, or "NAMES", or "ALIVE2": a registration that ends at its answer, or "CHANGE":
+ * these two in turn.
  * Prints one line of JSON; for hold once all are registered.  Times are in microseconds.  A request that
- * failed (refused, reset, no byte of answer within 30 s) is counted, and has no time. */
+ * failed (refused, no answer within 30 s, or none that ends as it should) is counted, and has no time. */
 
 #define REQUEST_MAX 64
 #define TIMEOUT_MS 30000
@@ -36,10 +37,11 @@
 #define HELD_FROM "127.0.1.%zu"
 #define HELD_FROM_EACH 4000
 
-enum what { LOOK_UP, NAMES, ALIVE2 };
+enum what { LOOK_UP, NAMES, ALIVE2, CHANGE };
 
 struct client {
 	int fd;
+	enum what what; /* but CHANGE */
 	bool sent;
 	size_t got;
 	uint64_t begun_ns;
@@ -87,16 +89,17 @@ static size_t encode_alive2(const char *name, uint8_t *bytes, size_t size)
 	return epmd_request_encode(&request, bytes, size);
 }
 
-static size_t encode(const struct load *load, size_t number, uint8_t *bytes, size_t size)
+static size_t encode(const struct load *load, enum what what, size_t number, uint8_t *bytes,
+                     size_t size)
 {
 	struct epmd_request request = {.code = EPMD_PORT2_REQ};
 	char name[32];
 
-	if (load->what == ALIVE2) {
+	if (what == ALIVE2) {
 		snprintf(name, sizeof(name), "guest%zu", number);
 		return encode_alive2(name, bytes, size);
 	}
-	if (load->what == NAMES)
+	if (what == NAMES)
 		request.code = EPMD_NAMES_REQ;
 	else
 		request.name = text(load->name);
@@ -163,8 +166,10 @@ static void end(struct load *load, struct client *client, bool answered)
 static bool ask(struct load *load, struct client *client)
 {
 	uint8_t bytes[REQUEST_MAX];
-	size_t len = encode(load, load->asked++, bytes, sizeof(bytes));
+	size_t number = load->asked++;
 
+	client->what = load->what == CHANGE ? (number % 2 ? NAMES : ALIVE2) : load->what;
+	size_t len = encode(load, client->what, number, bytes, sizeof(bytes));
 	client->sent = true;
 	return send(client->fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len;
 }
@@ -188,9 +193,9 @@ static bool go_on(struct load *load, struct client *client)
 	if (n > 0)
 		client->got += (size_t)n;
 	/* Whoever registered is not closed: the answer is all that is to come. */
-	if (n > 0 && load->what != ALIVE2)
+	if (n > 0 && client->what != ALIVE2)
 		return false;
-	end(load, client, client->got > 0);
+	end(load, client, client->got > 0 && n >= 0);
 	return true;
 }
 
@@ -292,7 +297,7 @@ static size_t number(const char *argument)
 
 static int usage(void)
 {
-	fputs("usage: load -port PORT ask NAME|NAMES|ALIVE2 CLIENTS COUNT\n"
+	fputs("usage: load -port PORT ask NAME|NAMES|ALIVE2|CHANGE CLIENTS COUNT\n"
 	      "       load -port PORT storm CLIENTS\n"
 	      "       load -port PORT hold FIRST COUNT\n",
 	      stderr);
@@ -325,6 +330,8 @@ int main(int argc, char *argv[])
 			load.what = NAMES;
 		else if (strcmp(load.name, "ALIVE2") == 0)
 			load.what = ALIVE2;
+		else if (strcmp(load.name, "CHANGE") == 0)
+			load.what = CHANGE;
 		load.count = number(argv[6]);
 		run_clients(&load, number(argv[5]), false);
 		return 0;

@@ -1,11 +1,11 @@
-"""Rounds of figures as a table in text, as JSON, and as a plot."""
+"""Rounds of figures as a table in text or Markdown, as JSON, and as a plot."""
 
 import json
 import statistics
 
 
 class Figures:
-    """{server: {row: [a value for each round]}}, in the order of their coming."""
+    """{server: {row: [values]}}, in the order of their coming; a value is None where it could not be measured."""
 
     def __init__(self):
         self.servers = {}
@@ -14,17 +14,25 @@ class Figures:
         for row, value in rows.items():
             self.servers.setdefault(server, {}).setdefault(row, []).append(value)
 
+    def add_all(self, server, rows):
+        """Rows that have all of their values."""
+        self.servers.setdefault(server, {}).update(rows)
+
     def rows(self):
         return list(dict.fromkeys(row for rows in self.servers.values() for row in rows))
 
     def median(self, server, row):
-        values = self.servers.get(server, {}).get(row)
+        values = self.values(server, row)
         return statistics.median(values) if values else None
 
+    def values(self, server, row):
+        return [value for value in self.servers.get(server, {}).get(row, []) if value is not None]
+
     def ratio(self, row, server, against, against_row=None):
-        """None where one has no figure, or the other's is 0."""
-        mine, theirs = self.median(server, row), self.median(against, against_row or row)
-        return None if mine is None or not theirs else mine / theirs
+        """The median of those of each burst or round; None where one has no figure, or the other's is 0."""
+        pairs = zip(self.servers.get(server, {}).get(row, []), self.servers.get(against, {}).get(against_row or row, []))
+        ratios = [mine / theirs for mine, theirs in pairs if mine is not None and theirs]
+        return statistics.median(ratios) if ratios else None
 
 
 def _number(value):
@@ -47,7 +55,7 @@ def table(figures, servers, against):
     lines = [head]
     for row in figures.rows():
         ratios = [figures.ratio(row, server, against) for server in others]
-        lines.append([row, *(_cell(figures.servers.get(server, {}).get(row)) for server in servers),
+        lines.append([row, *(_cell(figures.values(server, row)) for server in servers),
                       *("-" if ratio is None else f"{ratio:.2f}x" for ratio in ratios)])
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     return "\n".join(line[0].ljust(widths[0]) + "".join("  " + cell.rjust(width)
@@ -55,13 +63,17 @@ def table(figures, servers, against):
                      for line in lines)
 
 
-def as_json(figures, judged, machine):
-    return json.dumps({"machine": machine, "rounds": figures.servers, "budgets": judged}, indent=1) + "\n"
+def as_json(figures, judged, machine, day):
+    """`figures` are those of several; `judged` as budgets.judge gives it."""
+    rounds = {server: rows for each in figures for server, rows in each.servers.items()}
+    return json.dumps({"day": day, "machine": machine, "rounds": rounds,
+                       "budgets": [dict(zip(("what", "bar", "value", "unit", "verdict"), row)) for row in judged]},
+                      indent=1) + "\n"
 
 
 # --- the plot ------------------------------------------------------------------------
 
-BAR, GAP, LEFT, WIDE, TOP = 14, 12, 250, 420, 46
+BAR, GAP, LEFT, WIDE, TOP = 14, 12, 330, 400, 46
 COLOURS = {"stock": "#9aa0a6", "ours": "#2f6f4f"}
 
 

@@ -233,8 +233,8 @@ class Cluster:
         subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048",
                         "-out", self._token_key], check=True, capture_output=True, timeout=30)
         self._tls = ssl.create_default_context(cafile=authority.ca)
-        self._admin_tls = ssl.create_default_context(cafile=authority.ca)
-        self._admin_tls.load_cert_chain(*self._admin_certificate)
+        self.admin_tls = ssl.create_default_context(cafile=authority.ca)
+        self.admin_tls.load_cert_chain(*self._admin_certificate)
 
     def _start_etcd(self):
         self._etcd_port, peer_port = self._call(pick_port, "127.0.0.1"), self._call(pick_port, "127.0.0.1")
@@ -307,7 +307,7 @@ class Cluster:
     def request(self, method, path, body=None, token=None, content_type=None, timeout=REQUEST_TIMEOUT):
         """One request, as the administrator or with a token; the Reply has the status and the
         body, parsed where it is JSON. Error statuses are for the caller to judge."""
-        tls = self._tls if token else self._admin_tls
+        tls = self._tls if token else self.admin_tls
         connection = http.client.HTTPSConnection(self.address, self.port, timeout=timeout, context=tls)
         headers = {"Accept": "application/json", "User-Agent": "kepmd-lab"}
         if token:
