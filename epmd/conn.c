@@ -482,7 +482,15 @@ bool conn_pool_shed(struct conn_pool *pool)
 	return false;
 }
 
-/* The oldest, if there are too many; but the young have a moment to ask. */
+/* The young have a moment to ask; a node that was refused has its answer. */
+static bool may_ask_soon(const struct conn *conn)
+{
+	return conn->state != CONN_HELD &&
+	       clock_now_ms() - conn->stranger.since_ms < conn->pool->settings.young_ms &&
+	       !has_asked(conn);
+}
+
+/* The oldest, if there are too many; of those who may ask soon, if there are twice as many. */
 static struct stranger *surplus(const struct conn_pool *pool)
 {
 	const struct conn_settings *settings = &pool->settings;
@@ -492,8 +500,7 @@ static struct stranger *surplus(const struct conn_pool *pool)
 		return NULL;
 	struct stranger *oldest =
 	    strangers_first_to_go(&pool->strangers, settings->max_of_loopback);
-	if ((n - 1) / 2 < settings->max_connections &&
-	    clock_now_ms() - oldest->since_ms < settings->young_ms && !has_asked(conn_of(oldest)))
+	if ((n - 1) / 2 < settings->max_connections && may_ask_soon(conn_of(oldest)))
 		return NULL;
 	return oldest;
 }
