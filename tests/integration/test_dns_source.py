@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from lab import fast_clock
+from lab import fast_clock, probe
 from lab.member import Member, await_mesh
 from lab.nameserver import (A, AAAA, NO_SUCH_NAME, REFUSED, SERVER_FAILURE, SRV, NameServer, resolv_conf)
 from lab.sidecar import PORT, await_discovered, count_log, discovered
@@ -265,11 +265,13 @@ def test_ready_means_that_dns_has_answered(daemon, dns):
     ours = daemon(ERL_EPMD_STATUS_ADDRESS=":9090")
 
     def ready():
-        return ours.pod.run(["curl", "-s", "http://127.0.0.1:9090/readyz"]).stdout
+        return probe.ask(9090, "/readyz", pod=ours.pod)
 
-    until(lambda: "dns:" in ready() or "sample cannot be resolved" in ready(), SLOW, "the reason")
-    dns.rcodes.clear()
-    until(lambda: "cannot be resolved" not in ready(), SLOW, "an answer")
+    ours.wait_log("cannot be resolved", SLOW)
+    refused = ready()
+    assert refused.status == 503 and "sample cannot be resolved" in refused.body
+    dns.rcodes.clear()  # that nobody is there is an answer
+    until(lambda: ready().status == 200, SLOW, "it to be ready")
 
 
 def test_the_doctor_names_what_is_wrong(daemon, dns):
