@@ -170,8 +170,8 @@ const char *dns_status_text(int status)
 		return "no such host name";
 	case ARES_ETIMEOUT:
 		return "no name server answers";
-	case ARES_ECONNREFUSED:
-		return "the name server cannot be reached";
+	case ARES_ECONNREFUSED: /* c-ares 1.18 says so of servers that fail, too */
+		return "the name servers cannot be reached, or report failures";
 	case ARES_ESERVFAIL:
 		return "the name server reports a failure";
 	case ARES_EREFUSED:

@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "file_peers.h"
 #include "peerset.h"
+#include "peerset_feed.h"
 #include "source.h"
 
 /* Changes come in bursts: a file is emptied, then written piece by piece. */
@@ -30,10 +31,6 @@
 /* A file that was changed so shortly before it was read may change again without its times
  * telling (inode(7): they are those of the kernel's last tick, or of another host). */
 #define YOUNG_S 2
-
-/* How long peers are put before others have their turn: each is a node to ask for, and a line
- * in the log. */
-#define PUT_MS 3
 
 /* All of a file's peers are of one scope of the peer set. */
 #define SCOPE 0
@@ -52,10 +49,7 @@ struct source {
 	char *folder;
 	struct peerset *peers;
 	struct event *settle;
-
-	struct file_peers found; /* being put into the set */
-	size_t n_put;            /* objects of it that are */
-	struct event *put;
+	struct peerset_feed *feed;
 
 	struct event *timer; /* the next look at the file */
 	bool touched;        /* the timer is that of a change */
@@ -146,69 +140,30 @@ static void say_well(struct source *source, size_t n)
 
 /* --- putting what was found into the set ------------------------------------------------------- */
 
-static void end_put(struct source *source)
+static void on_touched(void *arg)
 {
-	file_peers_clear(&source->found);
-	source->n_put = 0;
+	settle(arg);
 }
 
-/* Nothing has gone.  The file is read again. */
-static void fail_put(struct source *source)
+/* If not, nothing has gone, and the file is read again. */
+static void on_fed(void *arg, bool good)
 {
-	source->trusted = false;
-	end_put(source);
-	say_trouble(source, "cannot be kept: memory is out: it is tried again");
-}
+	struct source *source = arg;
 
-static bool put_next(struct source *source, uint64_t now)
-{
-	struct kube_object *object = &source->found.objects[source->n_put];
-	char name[32];
-
-	snprintf(name, sizeof(name), "%zu", source->n_put++);
-	return peerset_put(source->peers, SCOPE, name, object->peers, object->n_peers, now) == 0;
-}
-
-/* Puts objects as long as it may.  Until all are, nothing goes from the set. */
-static void put_some(struct source *source)
-{
-	const struct timeval next_turn = {0};
-	uint64_t begun = clock_now_ms(), now = begun;
-	bool good = true;
-
-	while (good && source->n_put < source->found.n_objects && now < begun + PUT_MS) {
-		good = put_next(source, now);
-		now = clock_now_ms();
-	}
-	if (!good) {
-		fail_put(source);
-	} else if (source->n_put < source->found.n_objects) {
-		event_add(source->put, &next_turn);
-	} else {
-		peerset_replace_end(source->peers, SCOPE, now);
+	if (good) {
 		source->complete = true;
-		end_put(source);
+		return;
 	}
-	settle(source);
-}
-
-static void on_put(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	put_some(arg);
+	source->trusted = false;
+	say_trouble(source, "cannot be kept: memory is out: it is tried again");
 }
 
 /* Takes over what is FOUND.  If the last file is still being put, this one is instead. */
 static void begin_put(struct source *source, const struct file_peers *found)
 {
 	source->stats.heard_ms = clock_now_ms();
-	event_del(source->put);
-	end_put(source);
-	source->found = *found;
 	say_well(source, file_peers_count(found));
-	peerset_replace_begin(source->peers, SCOPE);
-	put_some(source);
+	peerset_feed_begin(source->feed, found->objects, found->n_objects);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -415,11 +370,9 @@ static void stop(struct source *source)
 		close(source->inotify);
 	if (source->timer)
 		event_free(source->timer);
-	if (source->put)
-		event_free(source->put);
+	peerset_feed_free(source->feed);
 	if (source->settle)
 		event_free(source->settle);
-	file_peers_clear(&source->found);
 	peerset_free(source->peers);
 	free(source->path);
 	free(source->folder);
@@ -448,10 +401,12 @@ static struct source *start(struct event_base *base, const struct source_setting
 	source->folder = folder_of(settings->path);
 	source->peers = peerset_new(false, on_peer, source);
 	source->settle = evtimer_new(base, on_settle, source);
-	source->put = evtimer_new(base, on_put, source);
 	source->timer = evtimer_new(base, on_timer, source);
+	const struct peerset_feed_events feed_events = {on_touched, on_fed, source};
+	if (source->peers)
+		source->feed = peerset_feed_new(base, source->peers, SCOPE, &feed_events);
 	open_inotify(source, base);
-	if (!source->path || !source->folder || !source->peers || !source->settle || !source->put ||
+	if (!source->path || !source->folder || !source->peers || !source->settle || !source->feed ||
 	    !source->timer) {
 		stop(source);
 		return NULL;

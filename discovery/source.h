@@ -2,11 +2,12 @@
 #ifndef KEPMD_DISCOVERY_SOURCE_H
 #define KEPMD_DISCOVERY_SOURCE_H
 
-/* The interface between a place that knows peers (Kubernetes, a file) and the daemon.
+/* The interface between a place that knows peers (Kubernetes, a file, DNS) and the daemon.
  * A source runs on the daemon's event loop, never blocks it, and never takes a
  * peer away because of an error: a peer goes only when the place itself said
  * so. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "peer.h"
@@ -34,6 +35,8 @@ struct source_settings {
 	const char *namespaces; /* comma separated, or NULL: the pod's own */
 	const char *kubeconfig; /* path from ERL_EPMD_KUBECONFIG, or NULL */
 	const char *path;       /* of the file; for file_source only */
+	const char *names;      /* comma separated, good ones (dns_name.h); for dns_source only */
+	bool hostnames;         /* peers are known by their pods' hostnames: SRV is asked for */
 	/* Whether a literal address is this host's.  With neither selector nor services the peers
 	 * are those of the Services that have it. */
 	bool (*is_own)(void *arg, const char *address);
@@ -50,7 +53,7 @@ struct source;
  *
  * STATS and PENDING are for those who watch the source.  PENDING is true until the source has been
  * told all peers once, and REASON then is a phrase; whatever happens later, it stays false.
- * EACH_STATE calls FN for each watch, or for the file: how things stand now. */
+ * EACH_STATE calls FN for each watch, name, or for the file: how things stand now. */
 typedef void source_state_fn(void *arg, const struct source_state *state);
 
 struct source_ops {
@@ -66,5 +69,6 @@ struct source_ops {
 
 extern const struct source_ops kubernetes_source;
 extern const struct source_ops file_source; /* see file_peers.h */
+extern const struct source_ops dns_source;  /* see dns_found.h */
 
 #endif

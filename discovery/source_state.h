@@ -14,13 +14,14 @@ enum source_fault {
 	SOURCE_DISTRUSTED,     /* the server's certificate, or no TLS */
 	SOURCE_UNAUTHORIZED, /* 401 */
 	SOURCE_FORBIDDEN,    /* 403 to VERB on RESOURCE */
+	SOURCE_NAME_TROUBLE, /* a name cannot be resolved, or is none */
 	SOURCE_TROUBLE       /* any other */
 };
 
-/* One watch of several, or the file.  All strings are borrowed for the call; PROBLEM and
+/* One watch or name of several, or the file.  All strings are borrowed for the call; PROBLEM and
  * MESSAGE may be "", others NULL where there is no such thing. */
 struct source_state {
-	const char *place; /* "namespace default, selector app=sample", or the file's path */
+	const char *place; /* "namespace default, selector app=sample", the file's path, or a name in DNS */
 	const char *namespace_;
 	const char *services; /* "selector app=sample", "Service sample", "Services a,b" */
 	const char *server;   /* "10.96.0.1:443" */

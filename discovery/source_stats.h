@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 enum source_request {
-	SOURCE_LIST, /* asking for all peers; a file is read */
+	SOURCE_LIST, /* asking for all peers; a file is read, a name resolved */
 	SOURCE_WATCH,
 	SOURCE_REQUESTS
 };

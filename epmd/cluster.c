@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "cluster.h"
+#include "discovery/dns_name.h"
 #include "discovery/kube_label.h"
 #include "proto/nodename.h"
 
 #define DEFAULT_DOMAIN "cluster.local"
 
 #define FILE_PREFIX "file:"
+#define DNS_PREFIX "dns:"
 
 /* Between the words of a list. */
 #define SEPARATORS ", "
@@ -59,6 +61,18 @@ static int read_path(const struct judge *judge, const char *path)
 	             "names no file: give its path, as in file:/etc/kepmd/peers");
 }
 
+/* What is behind "dns:". */
+static int read_dns_names(const struct judge *judge, const char *names)
+{
+	const char *why;
+
+	judge->cluster->source = &dns_source;
+	judge->cluster->source_settings.names = names;
+	if (dns_names_check(names, &why) > 0)
+		return 0;
+	return wrong(judge, SETTING_DISCOVERY, why);
+}
+
 static int read_source(const struct judge *judge)
 {
 	const char *text = setting(judge, SETTING_DISCOVERY);
@@ -69,13 +83,17 @@ static int read_source(const struct judge *judge)
 		judge->cluster->source = &kubernetes_source;
 		return 0;
 	}
+	if (strcmp(text, dns_source.name) == 0)
+		return read_dns_names(judge, "");
+	if (strncmp(text, DNS_PREFIX, strlen(DNS_PREFIX)) == 0)
+		return read_dns_names(judge, text + strlen(DNS_PREFIX));
 	judge->cluster->source = &file_source;
 	if (strcmp(text, FILE_PREFIX) == 0 || strcmp(text, file_source.name) == 0)
 		return read_path(judge, "");
 	if (strncmp(text, FILE_PREFIX, strlen(FILE_PREFIX)) == 0)
 		return read_path(judge, text + strlen(FILE_PREFIX));
 	return wrong(judge, SETTING_DISCOVERY,
-	             "is no known source of peers: give none, kubernetes or file:PATH");
+	             "is no known source of peers: give none, kubernetes, file:PATH or dns:NAME");
 }
 
 /* The words of setting WHICH, if it is there, must each be able to name what is
@@ -184,6 +202,7 @@ static int read_peername(const struct judge *judge)
 		return wrong(judge, SETTING_HOST_MODE, "is wrong: give ip, dns or hostname");
 	if (!mode && node && nodename_split(node, &halves))
 		rule->mode = peername_mode_of(halves.host, rule->domain);
+	judge->cluster->source_settings.hostnames = rule->mode == HOST_MODE_HOSTNAME;
 	return check_domain(judge);
 }
 
@@ -270,11 +289,14 @@ static int read_dist(const struct judge *judge)
 }
 
 /* Where nothing is said: on in a pod; off with a kubeconfig, so that a laptop does not
- * dial production by accident, and with a file, which says nothing of where we are. */
+ * dial production by accident, and with a file, which says nothing of where peers are. */
 static enum join_mode default_join(const struct judge *judge)
 {
-	return judge->cluster->source == &kubernetes_source &&
-	               !setting(judge, SETTING_KUBECONFIG) && getenv("KUBERNETES_SERVICE_HOST")
+	bool by_file = judge->cluster->source == &file_source;
+	bool by_config = judge->cluster->source == &kubernetes_source &&
+	                 setting(judge, SETTING_KUBECONFIG);
+
+	return judge->cluster->source && !by_file && !by_config && getenv("KUBERNETES_SERVICE_HOST")
 	           ? JOIN_ON
 	           : JOIN_OFF;
 }
@@ -349,7 +371,7 @@ void cluster_each_foreign(const struct options *options, const struct cluster *c
 	static const enum setting of_kubernetes[] = {SETTING_SELECTOR, SETTING_SERVICE,
 	                                             SETTING_NAMESPACE, SETTING_KUBECONFIG};
 
-	if (cluster->source != &file_source)
+	if (!cluster->source || cluster->source == &kubernetes_source)
 		return;
 	for (size_t i = 0; i < sizeof(of_kubernetes) / sizeof(of_kubernetes[0]); i++)
 		if (options->settings[of_kubernetes[i]])

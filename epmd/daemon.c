@@ -242,9 +242,10 @@ static int read_status_address(struct daemon *daemon)
 
 static void warn_foreign(void *arg, const char *variable)
 {
-	(void)arg;
-	log_warning("%s is set, but means nothing where peers are read from a file: unset it",
-	            variable);
+	const struct cluster *cluster = arg;
+
+	log_warning("%s is set, but means nothing where peers are %s: unset it", variable,
+	            cluster->source == &dns_source ? "found by DNS" : "read from a file");
 }
 
 /* The same for who is served, and how many. */
@@ -259,7 +260,7 @@ static int read_admission(struct daemon *daemon)
 }
 
 /* Of those that are not wrong but do not do what they are there for. */
-static void warn_of_settings(const struct daemon *daemon)
+static void warn_of_settings(struct daemon *daemon)
 {
 	const char *idle = cluster_idle_setting(daemon->options);
 	const char *allow = getenv(options_setting_variable(SETTING_ALLOW));
@@ -269,7 +270,8 @@ static void warn_of_settings(const struct daemon *daemon)
 		            "10.0.0.0/8, or unset it",
 		            options_setting_variable(SETTING_ALLOW));
 	options_each_unknown(say_unknown, NULL);
-	cluster_each_foreign(daemon->options, &daemon->cluster, warn_foreign, NULL);
+	cluster_each_foreign(daemon->options, &daemon->cluster, warn_foreign,
+	                     &daemon->cluster);
 	if (idle)
 		log_warning("%s is set, but ERL_EPMD_DISCOVERY is not: nothing is discovered: set "
 		            "ERL_EPMD_DISCOVERY=kubernetes",

@@ -161,6 +161,9 @@ static void judge_fault(const struct facts_source *source, const struct verdicts
 	case SOURCE_FORBIDDEN:
 		judge_forbidden(source, to);
 		break;
+	case SOURCE_NAME_TROUBLE:
+		verdict_wrong(to, FAULT_DNS_NAME, "%s %s", source->place, source->problem);
+		break;
 	case SOURCE_TROUBLE:
 		if (source->server[0])
 			verdict_wrong(to, FAULT_API_ERROR, "%s: %s", source->place,
@@ -175,7 +178,8 @@ static void judge_fault(const struct facts_source *source, const struct verdicts
 static void judge_found(const struct facts *facts, const struct facts_source *source,
                         const struct verdicts *to)
 {
-	const char *check = source->server[0] ? "services" : "file";
+	bool by_name = strcmp(facts->source, "dns") == 0;
+	const char *check = source->server[0] ? "services" : facts->source;
 
 	if (source->searching && facts->age_s < DOCTOR_OWN_PATIENCE_S)
 		verdict_wait(to, check, "no Service in namespace %s has this host yet",
@@ -194,6 +198,8 @@ static void judge_found(const struct facts *facts, const struct facts_source *so
 		verdict_wrong(to, FAULT_NO_ENDPOINTS,
 		              "%s in namespace %s selects no pods: it has no endpoints",
 		              source->services, source->namespace_);
+	else if (source->n_endpoints == 0 && by_name && source->fault == SOURCE_FINE)
+		verdict_wrong(to, FAULT_NO_ENDPOINTS, "%s has no addresses in DNS", source->place);
 	else if (source->fault != SOURCE_FINE)
 		verdict_wait(to, check, "%s: %zu endpoints, as they were known before that",
 		             source->place, source->n_endpoints);

@@ -70,6 +70,9 @@ const struct fault_text fault_texts[FAULTS] = {
                          "see what the API server logs; what is known stays served, and it is "
                          "asked again"},
     [FAULT_PEERS_FILE] = {"peers-file", "file", "mend the file; it is read again when it changes"},
+    [FAULT_DNS_NAME] = {"dns-name", "dns",
+                        "give the name of a headless Service (clusterIP: None), and see whether "
+                        "\"getent hosts NAME\" finds it in this pod; peers that are known stay"},
     [FAULT_NO_SERVICE] =
 	{"no-service", "services",
          "it is the Service, not the pods, that must have the label (or the name), "

@@ -111,7 +111,7 @@ struct facts {
 	char privileges[256];      /* privilege_describe */
 	char keeper[256];          /* keeper_describe */
 
-	const char *source; /* "kubernetes", "file", or NULL: discovery is off */
+	const char *source; /* "kubernetes", "file", "dns", or NULL: discovery is off */
 	struct facts_source *sources;
 	size_t n_sources;
 	bool own_known; /* the source has this host among the endpoints */

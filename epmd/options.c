@@ -21,7 +21,7 @@ static const struct {
 	const char *help;
 } settings[SETTING_COUNT] = {
     [SETTING_DISCOVERY] = {PREFIX "DISCOVERY", "-discovery", "SOURCE",
-                           "where peers are found: none (default), kubernetes or file:PATH"},
+                           "where peers are found: none (default), kubernetes, file:PATH or dns:NAME"},
     [SETTING_SELECTOR] = {PREFIX "SELECTOR", "-selector", "LABELS",
                           "label selector of the Services whose endpoints are peers"},
     [SETTING_SERVICE] = {PREFIX "SERVICE", "-service", "NAME,..", "or: names of those Services"},

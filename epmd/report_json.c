@@ -72,6 +72,7 @@ static const char *const fault_words[] = {
     [SOURCE_DISTRUSTED] = "not trusted",
     [SOURCE_UNAUTHORIZED] = "unauthorized",
     [SOURCE_FORBIDDEN] = "forbidden",
+    [SOURCE_NAME_TROUBLE] = "name-trouble",
     [SOURCE_TROUBLE] = "trouble",
 };
 

@@ -13,7 +13,7 @@ class Member:
     """The pod, its node (`beam`) and what its epmd logs. The endpoint is not there until `enlist`.
     Without an `api` the settings say where peers are found."""
 
-    def __init__(self, network, api, folder, binary, number, env=None, **beam):
+    def __init__(self, network, api, folder, binary, number, env=None, files=None, **beam):
         self.api, self.binary = api, binary
         self.log = os.path.join(folder, f"epmd-{number}.log")
         settings = {}
@@ -21,7 +21,7 @@ class Member:
             self.pod = account_pod(network, api, os.path.join(folder, f"account-{number}"))
             settings = {"ERL_EPMD_DISCOVERY": "kubernetes", "ERL_EPMD_SELECTOR": "app=sample", **api.env()}
         else:
-            self.pod = network.pod()
+            self.pod = network.pod(files=files)
         self.beam = Beam(self.pod, env={"ERL_EPMD_LOG": self.log, **settings, **(env or {})}, **beam)
 
     def __repr__(self):

@@ -24,6 +24,10 @@ static const struct {
     {SETTING_DISCOVERY, "kubernetes:x", {"ERL_EPMD_DISCOVERY", "kubernetes:x", "file:PATH"}},
     {SETTING_DISCOVERY, "file:", {"ERL_EPMD_DISCOVERY=file: ", "names no file", "file:/"}},
     {SETTING_DISCOVERY, "file", {"ERL_EPMD_DISCOVERY=file ", "names no file", "file:/"}},
+    {SETTING_DISCOVERY, "dns", {"ERL_EPMD_DISCOVERY=dns ", "names nothing", "dns:sample"}},
+    {SETTING_DISCOVERY, "dns:", {"ERL_EPMD_DISCOVERY=dns: ", "names nothing", "dns:sample"}},
+    {SETTING_DISCOVERY, "dns:10.0.0.7", {"dns:10.0.0.7", "holds an address", "file:PATH"}},
+    {SETTING_DISCOVERY, "dns:a/b", {"dns:a/b", "cannot be a name in DNS", "dns:sample"}},
     {SETTING_DISCOVERY, "files:x", {"ERL_EPMD_DISCOVERY=files:x", "no known source", "file:PATH"}},
     {SETTING_HOST_MODE, "fqdn", {"ERL_EPMD_HOST_MODE", "fqdn", "hostname"}},
     {SETTING_BASENAME, "a@b", {"ERL_EPMD_BASENAME", "a@b", "without a host"}},
@@ -364,6 +368,24 @@ static void a_file_is_all_that_it_needs(void **state)
 	assert_null(cluster_idle_setting(&options));
 }
 
+static void names_in_dns_are_of_this_cluster(void **state)
+{
+	struct options options = {0};
+	struct cluster cluster;
+
+	(void)state;
+	options.settings[SETTING_DISCOVERY] = "dns:sample,_epmd._tcp.b";
+	options.settings[SETTING_HOST_MODE] = "hostname";
+	setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1", 1);
+	read_good(&options, &cluster);
+	unsetenv("KUBERNETES_SERVICE_HOST");
+	assert_ptr_equal(cluster.source, &dns_source);
+	assert_string_equal(cluster.source_settings.names, "sample,_epmd._tcp.b");
+	assert_true(cluster.source_settings.hostnames);
+	assert_int_equal(cluster.join, JOIN_ON);
+	cluster_clear(&cluster);
+}
+
 static void with_a_file_nodes_are_joined_if_that_is_asked_for(void **state)
 {
 	struct options options = file_options();
@@ -430,6 +452,7 @@ int main(void)
 	    cmocka_unit_test(peers_are_named_by_mode),
 	    cmocka_unit_test(settings_for_peers_are_idle_without_a_source),
 	    cmocka_unit_test(a_file_is_all_that_it_needs),
+	    cmocka_unit_test(names_in_dns_are_of_this_cluster),
 	    cmocka_unit_test(with_a_file_nodes_are_joined_if_that_is_asked_for),
 	    cmocka_unit_test(what_means_nothing_to_a_file_is_known),
 	};
