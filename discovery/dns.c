@@ -15,6 +15,7 @@
 #include "dns_name.h"
 #include "peerset.h"
 #include "peerset_feed.h"
+#include "peerset_timer.h"
 #include "source.h"
 
 /* An answer is good for as long as its TTL says, but whoever keeps name servers thinks of names that
@@ -54,7 +55,7 @@ struct source {
 	struct source_events events;
 	struct event_base *base;
 	struct peerset *peers;
-	struct event *settle;
+	struct peerset_timer *settle;
 	struct watch *watches;
 	size_t n;
 	bool has_library;
@@ -68,24 +69,6 @@ static void on_peer(void *arg, const struct peer *before, const struct peer *aft
 	const struct source *source = arg;
 
 	source->events.peer_changed(source->events.arg, before, after);
-}
-
-/* Tells of the peers whose settling is over, and comes back for the next. */
-static void settle(struct source *source)
-{
-	int64_t wait = peerset_settle(source->peers, clock_now_ms());
-
-	if (wait < 0)
-		return;
-	struct timeval delay = clock_delay((uint64_t)wait + 1);
-	event_add(source->settle, &delay);
-}
-
-static void on_settle(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	settle(arg);
 }
 
 static unsigned scope_of(const struct watch *watch, int family)
@@ -151,7 +134,7 @@ static void say_well(struct watch *watch, size_t n)
 
 static void on_touched(void *arg)
 {
-	settle(((struct watch *)arg)->source);
+	peerset_timer_touch(((struct watch *)arg)->source->settle);
 }
 
 static void on_fed(void *arg, bool good)
@@ -353,11 +336,10 @@ static void free_watch(struct watch *watch)
 
 static void stop(struct source *source)
 {
-	for (size_t i = 0; i < source->n; i++)
+	for (size_t i = 0; source->watches && i < source->n; i++)
 		free_watch(&source->watches[i]);
 	free(source->watches);
-	if (source->settle)
-		event_free(source->settle);
+	peerset_timer_free(source->settle);
 	peerset_free(source->peers);
 	if (source->has_library)
 		dns_library_end();
@@ -417,9 +399,9 @@ static struct source *start(struct event_base *base, const struct source_setting
 	source->base = base;
 	source->has_library = dns_library_start();
 	source->peers = peerset_new(false, on_peer, source);
-	source->settle = evtimer_new(base, on_settle, source);
+	source->settle = source->peers ? peerset_timer_new(base, source->peers) : NULL;
 	source->watches = calloc(DNS_NAMES_MAX, sizeof(*source->watches));
-	if (source->has_library && source->peers && source->settle && source->watches &&
+	if (source->has_library && source->settle && source->watches &&
 	    open_watches(source, settings))
 		return source;
 	stop(source);

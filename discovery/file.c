@@ -19,6 +19,7 @@
 #include "file_peers.h"
 #include "peerset.h"
 #include "peerset_feed.h"
+#include "peerset_timer.h"
 #include "source.h"
 
 /* Changes come in bursts: a file is emptied, then written piece by piece. */
@@ -48,7 +49,7 @@ struct source {
 	char *path;
 	char *folder;
 	struct peerset *peers;
-	struct event *settle;
+	struct peerset_timer *settle;
 	struct peerset_feed *feed;
 
 	struct event *timer; /* the next look at the file */
@@ -73,24 +74,6 @@ static void on_peer(void *arg, const struct peer *before, const struct peer *aft
 	const struct source *source = arg;
 
 	source->events.peer_changed(source->events.arg, before, after);
-}
-
-/* Tells of the peers whose settling is over, and comes back for the next. */
-static void settle(struct source *source)
-{
-	int64_t wait = peerset_settle(source->peers, clock_now_ms());
-
-	if (wait < 0)
-		return;
-	struct timeval delay = clock_delay((uint64_t)wait + 1);
-	event_add(source->settle, &delay);
-}
-
-static void on_settle(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	settle(arg);
 }
 
 /* --- what is said --------------------------------------------------------------------------- */
@@ -142,7 +125,9 @@ static void say_well(struct source *source, size_t n)
 
 static void on_touched(void *arg)
 {
-	settle(arg);
+	const struct source *source = arg;
+
+	peerset_timer_touch(source->settle);
 }
 
 /* If not, nothing has gone, and the file is read again. */
@@ -181,7 +166,9 @@ static bool fail_open(char *trouble)
 		return fail(trouble, "is not there",
 		            "make it, with an address a line or what \"kubectl get "
 		            "endpointslices -o json\" prints");
-	return fail(trouble, "cannot be opened", "let epmd's user read it");
+	if (errno == EACCES)
+		return fail(trouble, "cannot be opened", "let epmd's user read it");
+	return fail(trouble, "cannot be opened", "mend that, or name another file");
 }
 
 /* Opens what can be read without waiting, and fills SOURCE->seen.  Returns the descriptor, or -1
@@ -371,8 +358,7 @@ static void stop(struct source *source)
 	if (source->timer)
 		event_free(source->timer);
 	peerset_feed_free(source->feed);
-	if (source->settle)
-		event_free(source->settle);
+	peerset_timer_free(source->settle);
 	peerset_free(source->peers);
 	free(source->path);
 	free(source->folder);
@@ -400,13 +386,13 @@ static struct source *start(struct event_base *base, const struct source_setting
 	source->path = strdup(settings->path);
 	source->folder = folder_of(settings->path);
 	source->peers = peerset_new(false, on_peer, source);
-	source->settle = evtimer_new(base, on_settle, source);
+	source->settle = source->peers ? peerset_timer_new(base, source->peers) : NULL;
 	source->timer = evtimer_new(base, on_timer, source);
 	const struct peerset_feed_events feed_events = {on_touched, on_fed, source};
 	if (source->peers)
 		source->feed = peerset_feed_new(base, source->peers, SCOPE, &feed_events);
 	open_inotify(source, base);
-	if (!source->path || !source->folder || !source->peers || !source->settle || !source->feed ||
+	if (!source->path || !source->folder || !source->settle || !source->feed ||
 	    !source->timer) {
 		stop(source);
 		return NULL;

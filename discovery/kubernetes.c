@@ -6,10 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <event2/event.h>
-
-#include "clock.h"
 #include "kube_watch.h"
+#include "peerset_timer.h"
 #include "source.h"
 
 /* Namespaces times Services: each is a watch of its own at the API server. */
@@ -19,7 +17,7 @@
 
 struct source {
 	struct kube_shared shared;
-	struct event *settle;
+	struct peerset_timer *settle;
 	struct kube_watch *watches[WATCHES_MAX];
 	unsigned n_watches;
 };
@@ -34,27 +32,11 @@ static void on_peer(void *arg, const struct peer *before, const struct peer *aft
 	events->peer_changed(events->arg, before, after);
 }
 
-/* Tells of the peers whose settling is over, and comes back for the next. */
-static void settle(struct source *source)
-{
-	int64_t wait = peerset_settle(source->shared.peers, clock_now_ms());
-
-	if (wait < 0)
-		return;
-	struct timeval delay = clock_delay((uint64_t)wait + 1);
-	event_add(source->settle, &delay);
-}
-
-static void on_settle(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	settle(arg);
-}
-
 static void on_touched(void *arg)
 {
-	settle(arg);
+	const struct source *source = arg;
+
+	peerset_timer_touch(source->settle);
 }
 
 /* --- the watches --------------------------------------------------------------------------- */
@@ -165,9 +147,8 @@ static void stop(struct source *source)
 		kube_watch_free(source->watches[i]);
 	http_client_free(source->shared.http);
 	kube_access_free(source->shared.access);
+	peerset_timer_free(source->settle);
 	peerset_free(source->shared.peers);
-	if (source->settle)
-		event_free(source->settle);
 	free(source);
 }
 
@@ -204,8 +185,8 @@ static struct source *start(struct event_base *base, const struct source_setting
 		goto failed;
 	shared->http = http_client_new(base);
 	shared->peers = peerset_new(prefers_ipv6(shared->access), on_peer, source);
-	source->settle = evtimer_new(base, on_settle, source);
-	if (!shared->http || !shared->peers || !source->settle)
+	source->settle = shared->peers ? peerset_timer_new(base, shared->peers) : NULL;
+	if (!shared->http || !source->settle)
 		goto failed;
 	if (add_watches(source, settings, error, error_size) < 0)
 		goto failed;
