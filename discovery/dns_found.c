@@ -272,7 +272,7 @@ static bool write_peer(const struct dns_found *found, const struct found_address
 	if (!target || is_dashed(parts.host, address->text))
 		parts.host[0] = '\0';
 	*peer = (struct peer){.ready = true, .serving = true};
-	peer->key = copy_word(address->first ? target->name : address->text, &good);
+	peer->key = copy_word(target && address->first ? target->name : address->text, &good);
 	peer->address = copy_word(address->text, &good);
 	peer->namespace_ = copy_word(parts.namespace_, &good);
 	peer->service = copy_word(parts.service, &good);

@@ -39,6 +39,7 @@ static struct peer *find_peer(const struct reading *reading, const struct peer *
 	if (!seen)
 		return NULL;
 	struct peer *found = &reading->object->peers[seen->index];
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): who is in the table is in the array */
 	return strcmp(found->address, peer->address) == 0 ? found : NULL;
 }
 
@@ -117,8 +118,10 @@ static void read_subsets(struct reading *reading, const json_t *subsets)
 	reading->seen = calloc(n, sizeof(*reading->seen));
 	if (!object->peers || !reading->seen)
 		kube_json_fail(reading->json, "memory is out");
-	for (size_t i = 0; i < json_array_size(subsets) && !reading->json->failed; i++)
-		read_subset(reading, kube_json_element(reading->json, subsets, i, "subsets"));
+	else
+		for (size_t i = 0; i < json_array_size(subsets) && !reading->json->failed; i++)
+			read_subset(reading,
+			            kube_json_element(reading->json, subsets, i, "subsets"));
 	HASH_CLEAR(hh, reading->table);
 	free(reading->seen);
 }

@@ -103,7 +103,7 @@ static void copy_type_name(struct kube_event *event, const char *name)
 {
 	size_t i;
 
-	for (i = 0; name[i] && i < sizeof(event->type_name) - 1; i++)
+	for (i = 0; i < sizeof(event->type_name) - 1 && name[i]; i++)
 		event->type_name[i] = name[i] > ' ' && name[i] <= '~' ? name[i] : '?';
 	event->type_name[i] = '\0';
 }

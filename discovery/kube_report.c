@@ -142,6 +142,13 @@ void kube_report_end(struct kube_report *report, enum reflector_op op,
 	}
 }
 
+static void mended(struct kube_report *report)
+{
+	report->problem[0] = '\0';
+	report->fault = SOURCE_FINE;
+	tell(report, REPORT_INFO, "the API answers again");
+}
+
 void kube_report_fine(struct kube_report *report, enum reflector_op op)
 {
 	if (op == REFLECTOR_WATCH)
@@ -149,9 +156,14 @@ void kube_report_fine(struct kube_report *report, enum reflector_op op)
 	/* A LIST that works does not mend a WATCH that is forbidden. */
 	if (!report->problem[0] || (op == REFLECTOR_LIST && report->problem_op == REFLECTOR_WATCH))
 		return;
-	report->problem[0] = '\0';
-	report->fault = SOURCE_FINE;
-	tell(report, REPORT_INFO, "the API answers again");
+	mended(report);
+}
+
+void kube_report_opened(struct kube_report *report)
+{
+	if (report->problem[0] && report->problem_op == REFLECTOR_WATCH &&
+	    report->fault != SOURCE_TROUBLE)
+		mended(report);
 }
 
 void kube_report_listed(struct kube_report *report, enum kube_kind kind, size_t n_objects,

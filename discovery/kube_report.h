@@ -57,6 +57,10 @@ void kube_report_end(struct kube_report *report, enum reflector_op op,
  * a bookmark (before that, its status says little). */
 void kube_report_fine(struct kube_report *report, enum reflector_op op);
 
+/* A WATCH is answered by 200.  What kept it from that is over, though it may be silent for a minute; what
+ * was wrong with that which came may not be. */
+void kube_report_opened(struct kube_report *report);
+
 /* A LIST has come whole: N_OBJECTS of KIND with N_ENDPOINTS in all. */
 void kube_report_listed(struct kube_report *report, enum kube_kind kind, size_t n_objects,
                         size_t n_endpoints);

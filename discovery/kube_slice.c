@@ -59,8 +59,10 @@ static void read_endpoints(struct kube_json *json, const json_t *endpoints,
 	if (n == 0)
 		return;
 	object->peers = calloc(n, sizeof(*object->peers));
-	if (!object->peers)
+	if (!object->peers) {
 		kube_json_fail(json, "memory is out");
+		return;
+	}
 	for (size_t i = 0; i < n && !json->failed; i++)
 		read_endpoint(json, kube_json_element(json, endpoints, i, "endpoints"), slice,
 		              object);

@@ -488,6 +488,8 @@ static void on_status(void *arg, int status, const char *warning)
 		set_end(watch, REFLECTOR_GARBAGE, "no memory to read it");
 	else if (list)
 		begin_page(watch);
+	else
+		kube_report_opened(&watch->report);
 }
 
 static bool keep_body(struct kube_watch *watch, const char *bytes, size_t len)

@@ -111,6 +111,14 @@ static bool add_port(struct peer *peer, const struct peer_port *port)
 	return true;
 }
 
+static bool add_missing_ports(struct peer *peer, const struct peer *other)
+{
+	for (size_t i = 0; i < other->n_ports; i++)
+		if (!has_port_name(peer, other->ports[i].name) && !add_port(peer, &other->ports[i]))
+			return false;
+	return true;
+}
+
 /* The best copy, with the named ports that only other copies know: a pod may
  * stand behind a Service for its users and one for distribution. */
 static struct peer *merge_contributions(const struct member *member,
@@ -119,13 +127,12 @@ static struct peer *merge_contributions(const struct member *member,
 	struct peer *merged = peer_clone(&best->peer);
 	const struct contribution *other;
 
+	if (!merged)
+		return NULL;
 	DL_FOREACH (member->contributions, other) {
-		for (size_t i = 0; merged && i < other->peer.n_ports; i++) {
-			if (has_port_name(merged, other->peer.ports[i].name) ||
-			    add_port(merged, &other->peer.ports[i]))
-				continue;
+		if (!add_missing_ports(merged, &other->peer)) {
 			peer_free(merged);
-			merged = NULL;
+			return NULL;
 		}
 	}
 	return merged;

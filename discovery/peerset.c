@@ -109,7 +109,7 @@ static void object_drop(struct peerset *set, struct scope *scope, struct object 
 static struct contribution *contributions_new(struct peerset *set, const char *object,
                                               struct peer *peers, size_t n, size_t more)
 {
-	struct contribution *made = calloc(n + more, sizeof(*made));
+	struct contribution *made = calloc(n + more > 0 ? n + more : 1, sizeof(*made));
 
 	if (!made)
 		return NULL;

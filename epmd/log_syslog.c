@@ -24,11 +24,12 @@ static void disconnect(struct log_syslog *to)
 static bool reconnect(struct log_syslog *to)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	size_t len = strlen(to->path);
 
 	disconnect(to);
-	if (strlen(to->path) >= sizeof(address.sun_path))
+	if (len >= sizeof(address.sun_path))
 		return false;
-	strcpy(address.sun_path, to->path);
+	memcpy(address.sun_path, to->path, len + 1);
 	to->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (to->fd >= 0 && connect(to->fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
 		return true;

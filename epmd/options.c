@@ -350,7 +350,7 @@ void options_print_usage(void *stdio_file)
 	    "       epmd [-port No] -peers [-json]|-doctor [-json]|-join on|-join off\n"
 	    "       epmd -version|-h\n"
 	    "\n"
-	    "Serves Erlang's port mapper protocol, and finds peers in Kubernetes or in a file.\n"
+	    "Serves Erlang's port mapper protocol, and finds peers in Kubernetes, DNS or a file.\n"
 	    "\n"
 	    "  -d, -debug               say what happens, on stderr; twice: more\n"
 	    "  -port No                 listen there, or ask there (default 4369, $ERL_EPMD_PORT)\n"

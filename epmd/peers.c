@@ -205,7 +205,7 @@ static void add_target(struct peer_entry *entry, const char *alive)
 		return;
 	}
 	struct target **targets =
-	    realloc(entry->targets, (entry->n_targets + 1) * sizeof(*targets));
+	    realloc(entry->targets, (entry->n_targets + 1) * sizeof(struct target *));
 	if (targets)
 		entry->targets = targets;
 	struct target *target = targets ? target_new(&peers->context, entry->peer, alive, name,

@@ -32,7 +32,7 @@ struct nodename {
  * empty, or when it is too long or no UTF-8. */
 bool nodename_split(const char *name, struct nodename *halves);
 
-/* Writes "alive@host" to OUT of NODENAME_SIZE bytes.  False when the result would
+/* Writes "alive@host" to OUT of NODENAME_SIZE bytes, which is neither of them.  False when the result would
  * not be a node name (see nodename_split). */
 bool nodename_join(const char *alive, const char *host, char *out);
 

@@ -331,6 +331,7 @@ enum cookie_result cookie_find(const struct cookie_places *places, const struct 
                                struct cookie *cookie, char *error, size_t error_size)
 {
 	struct owner_args args = {0};
+	/* cppcheck-suppress ctuuninitvar ; it is set two lines on */
 	const struct search search = {places, &args, cookie, error, error_size};
 
 	*cookie = (struct cookie){0};

