@@ -14,7 +14,7 @@ from lab.beam import STOCK_ROOT, Beam, erts_folder, otp_with_epmd
 from lab.built import Unavailable, built
 from lab.cluster import Cluster, programs
 from lab.deploying import Deploying, images_of
-from lab.epmd import Epmd
+from lab.epmd import Epmd, PortTaken, free_port
 from lab.member import Member
 from lab.pods import Network, unavailable
 from lab.release import RELEASES
@@ -121,6 +121,21 @@ def standin(closing):
 def epmd(closing):
     """Makes running daemons: `epmd(epmd_binary, pod)`."""
     return lambda *args, **kwargs: closing.enter_context(Epmd(*args, **kwargs))
+
+
+@pytest.fixture
+def served(epmd, epmd_binary):
+    """Makes daemons with a status listener on loopback: (daemon, port)."""
+    def make(*args, env=None, **kwargs):
+        for attempt in range(5):
+            port = free_port()
+            try:
+                return epmd(epmd_binary, args=["-status_address", f"127.0.0.1:{port}", *args], env=env, **kwargs), port
+            except RuntimeError as error:  # somebody else has taken it meanwhile
+                if "Address already in use" not in str(error) or attempt == 4:
+                    raise
+        raise PortTaken
+    return make
 
 
 @pytest.fixture

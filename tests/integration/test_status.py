@@ -10,7 +10,7 @@ import time
 import pytest
 from lab import probe, wire
 from lab.built import Unavailable, built
-from lab.epmd import PortTaken, free_port
+from lab.epmd import free_port
 from lab.member import await_mesh
 from lab.namespace import clean_env, open_listener
 from lab.sidecar import account_pod, await_discovered, discovering
@@ -19,21 +19,6 @@ from lab.wait import until
 VISITS_MAX = 16
 VISIT_S = 5
 PATIENCE = 20
-
-
-@pytest.fixture
-def served(epmd, epmd_binary):
-    """Makes daemons with a status listener on loopback: (daemon, port)."""
-    def make(*args, env=None, **kwargs):
-        for attempt in range(5):
-            port = free_port()
-            try:
-                return epmd(epmd_binary, args=["-status_address", f"127.0.0.1:{port}", *args], env=env, **kwargs), port
-            except RuntimeError as error:  # somebody else has taken it meanwhile
-                if "Address already in use" not in str(error) or attempt == 4:
-                    raise
-        raise PortTaken
-    return make
 
 
 @pytest.fixture(scope="session")

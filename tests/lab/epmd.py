@@ -10,7 +10,7 @@ import time
 
 from . import wire
 from .namespace import clean_env
-from .wait import until
+from .wait import patient, until
 
 START_TIMEOUT = 10
 PORT_ATTEMPTS = 5
@@ -102,8 +102,8 @@ class Epmd:
 
     def connect(self, timeout=5):
         if self.pod:
-            return self.pod.connect(self.address, self.port, timeout)
-        return socket.create_connection((self.address, self.port), timeout)
+            return self.pod.connect(self.address, self.port, patient(timeout))
+        return socket.create_connection((self.address, self.port), patient(timeout))
 
     def request(self, data, timeout=5):
         """Send bytes and read until the daemon closes; a reset counts as a close."""
@@ -132,9 +132,13 @@ class Epmd:
         command = [self.binary, "-port", str(self.port), *map(str, args)]
         env = {"ERL_EPMD_PORT": self.port, **(env or {})}
         if self.pod:
-            return self.pod.run(command, env=env, timeout=timeout)
-        return subprocess.run(command, env=clean_env(env), timeout=timeout,
-                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            return self.pod.run(command, env=env, timeout=patient(timeout))
+        try:
+            return subprocess.run(command, env=clean_env(env), timeout=patient(timeout),
+                                  capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired as error:
+            error.add_note("what the daemon has said:\n" + "\n".join(self.log_lines()))
+            raise
 
     def _read_log(self, pipe):
         for line in pipe:
@@ -152,7 +156,7 @@ class Epmd:
 
     def wait_log(self, regex, timeout=5, since=0):
         """The match of the first line, from number `since` on, that regex is found in."""
-        pattern, looked_at = re.compile(regex), since
+        pattern, looked_at, timeout = re.compile(regex), since, patient(timeout)
         deadline = time.monotonic() + timeout
         with self._changed:
             while True:
@@ -169,8 +173,8 @@ class Epmd:
 
     def wait_exit(self, timeout=5):
         """The exit status, once the process is gone and its log read."""
-        status = self.process.wait(timeout)
-        self._reader.join(timeout)
+        status = self.process.wait(patient(timeout))
+        self._reader.join(patient(timeout))
         return status
 
     def stop(self, number=signal.SIGTERM, timeout=5):

@@ -1,6 +1,15 @@
 """Waiting for something to become true, bounded, with an error that says what was awaited."""
 
+import os
 import time
+
+# How much longer than usual things may take: KEPMD_PATIENCE is set where epmd runs in something that slows it.
+PATIENCE = float(os.environ.get("KEPMD_PATIENCE", "1"))
+
+
+def patient(seconds):
+    """The bound to give to something that usually takes less than `seconds`."""
+    return seconds * PATIENCE
 
 
 def until(predicate, timeout, what, every=0.01):
@@ -9,6 +18,7 @@ def until(predicate, timeout, what, every=0.01):
     The last call happens after the deadline, so that a loaded machine does not
     fail a condition that has come true in the meantime.
     """
+    timeout = patient(timeout)
     deadline = time.monotonic() + timeout
     while True:
         last_chance = time.monotonic() >= deadline
