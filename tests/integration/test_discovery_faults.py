@@ -21,6 +21,11 @@ def break_and_mend(daemon, api, two, regex, mend):
     daemon.wait_log("the API answers again", since=before)
 
 
+def wait_old_enough(api):
+    """A WATCH that ends within a second of its start is followed by a LIST."""
+    until(lambda: time.monotonic() - api.requests[-1].time > 1.1, 5, "the watch to be a second old")
+
+
 FAULTS = {
     "500": ({"status": 500}, r"answers 500 to"),
     "503 in HTML": ({"status": 503, "body": b"<html>busy</html>"}, r"answers 503 to"),
@@ -89,11 +94,26 @@ def test_fault_12_while_the_server_is_away_nobody_leaves(daemon, api, two):
     await_discovered(ours, nodes("10.9.0.2", "10.9.0.3"), timeout=40)
 
 
+def test_that_the_server_is_back_is_said_before_anything_changes(daemon, api, two):
+    ours = daemon()
+    await_discovered(ours, two)
+    api.wait_watches(1)
+    wait_old_enough(api)
+    before = len(ours.log_lines())
+    api.stop_listening()
+    api.drop_connections()
+    ours.wait_log("error: .*refused", since=before)
+    api.compact()  # so a LIST is asked for, and then a WATCH that has nothing to say
+    api.listen_again()
+    ours.wait_log("the API answers again", timeout=40, since=before)
+    assert discovered(ours) == two
+
+
 def test_fault_08_a_clean_end_resumes_without_a_list(daemon, api, two):
     ours = daemon()
     await_discovered(ours, two)
     api.wait_watches(1)
-    until(lambda: time.monotonic() - api.requests[-1].time > 1.1, 5, "the watch to be a second old")
+    wait_old_enough(api)
     seen = len(api.requests)
     api.tell_watches("end")
     again = api.wait_request(lambda r: r.verb == "watch", since=seen)

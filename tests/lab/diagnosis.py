@@ -3,13 +3,14 @@
 from .wait import until
 
 
-def wait_well(ask, timeout, log):
-    """Until the diagnosis that `ask` runs has nothing but good to say; its text."""
+def wait_well(ask, timeout, log, words=()):
+    """Until the diagnosis that `ask` runs has nothing but good to say, the `words` among it; its text."""
     seen = {}
 
     def well():
         seen["done"] = ask()
-        return seen["done"].returncode == 0 and "wait: " not in seen["done"].stdout
+        said = seen["done"].stdout
+        return seen["done"].returncode == 0 and "wait: " not in said and all(word in said for word in words)
 
     try:
         until(well, timeout, "", every=0.2)

@@ -76,6 +76,8 @@ class Judge:
             since = self.there_since(address)
             if since is not None and since < self.seen_at:
                 raise Broken(f"{address} left the registry, and is on the server since {asked_at - since:.1f} s")
+        for address in addresses:  # which was asked later: it may know somebody first
+            self.server.setdefault(address, (False, asked_at))
         self.registry, self.seen_at = set(addresses), asked_at
 
     def differences(self, now, grace):
