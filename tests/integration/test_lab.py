@@ -8,6 +8,7 @@ import pytest
 
 from lab import wire
 from lab.beam import BeamError, otp_with_epmd
+from lab.namespace import ip
 from lab.pods import Network
 from lab.wait import until
 
@@ -43,6 +44,18 @@ def test_pods_reach_each_other_until_they_are_cut(network):
                     network.heal(a, b)
                     right.settimeout(5)
                     assert right.recv(1) == b"2"
+
+
+def test_the_host_stays_who_it_is_when_pods_come(network):
+    """A bridge takes the lowest address of its ports, unless it was given its own."""
+    a = network.pod()
+    with network.host.listen() as listener:
+        target = (network.host.ip, listener.getsockname()[1])
+        for n in (2, 1):
+            ip("-n", network.host.netns, batch=[
+                f"link add low{n} address 02:00:00:00:00:0{n} type veth peer name end{n}",
+                f"link set end{n} up", f"link set low{n} master br0 up"])
+            a.connect(*target, timeout=QUIET).close()
 
 
 def test_a_blocked_port_is_silent_from_outside_only(network):

@@ -15,6 +15,7 @@ from .namespace import Namespace, clean_env, ip
 __all__ = ["Network", "Pod", "Namespace", "clean_env", "unavailable"]
 
 PREFIX = "kepmd"
+BRIDGE_MAC = "fe:00:00:00:00:01"
 SETTLE = ["sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"]
 
 # A pod with files needs a mount namespace that outlives its programs, and pods have a process
@@ -127,7 +128,9 @@ class Host(Namespace):
         self.run(SETTLE, check=True)
         ip("-n", self.netns, batch=[
             "link set lo up",
-            "link add br0 type bridge forward_delay 0 stp_state 0 mcast_snooping 0",
+            # An address of its own: otherwise it has the lowest of its ports', another with every pod, and who
+            # knows the one before reaches nobody until the kernel has asked again, up to a minute.
+            f"link add br0 address {BRIDGE_MAC} type bridge forward_delay 0 stp_state 0 mcast_snooping 0",
             "link set br0 up",
             f"address add {self.ip}/16 dev br0",
             f"address add {self.ip6}/64 dev br0 nodad"])
