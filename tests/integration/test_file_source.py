@@ -16,6 +16,7 @@ from lab.wait import until
 DIST = 9100
 SETTLE_S = 1  # discovery/peerset.h
 POLL_S = 3  # discovery/file.c
+YOUNG_S = 2  # discovery/file.c
 DEBOUNCE_S = 0.1
 NOTICED_S = 2  # well before the next poll would: by inotify
 
@@ -75,7 +76,8 @@ def readings(daemon):
 
 
 def wait_readings(daemon, n):
-    """A file that was just changed when it was read is read once more, by the next poll."""
+    """A file that was just changed when it was read is read once more, by the next poll; whether it
+    was depends on how fast epmd started."""
     until(lambda: readings(daemon) >= n, 10, f"{n} readings")
 
 
@@ -119,13 +121,13 @@ def test_a_list_that_changes_while_it_is_taken_in(daemon, path):
 def test_a_burst_of_changes_is_read_as_one(daemon, path):
     path.write_text(lines("10.0.0.7"))
     ours = daemon(ERL_EPMD_LOG_LEVEL="debug")
-    wait_readings(ours, 2)
-    begun = time.monotonic()
+    await_discovered(ours, nodes("10.0.0.7"))
+    before, begun = readings(ours), time.monotonic()
     for n in range(40):
         replace(path, lines("10.0.0.7", f"10.0.1.{n}"))
     took = time.monotonic() - begun
     ours.wait_log(r"peer 10\.0\.1\.39 ")
-    assert readings(ours) <= 2 + took / DEBOUNCE_S + 2
+    assert readings(ours) <= before + took / DEBOUNCE_S + 3  # of which one may be the first list's, still young
 
 
 def test_a_rename_over_it_is_seen(daemon, path):
@@ -307,7 +309,7 @@ NO_FILE = {
     "a folder": (put_folder, "is no regular file: give the path of one"),
     "a FIFO": (put_fifo, "is no regular file"),
     "a device": (put_endless, "is no regular file"),
-    "a loop": (put_link_to_itself, r"cannot be opened \(Too many levels of symbolic links\)"),
+    "a loop": (put_link_to_itself, r"cannot be opened \(Too many levels of symbolic links\): mend that, or"),
 }
 
 
@@ -329,9 +331,9 @@ def test_what_is_no_file_takes_nobody_away_and_holds_nobody_up(daemon, path, put
 def test_each_trouble_is_said_once(daemon, path):
     path.write_text("nobody\n")
     ours = daemon(ERL_EPMD_LOG_LEVEL="debug")
-    wait_readings(ours, 2)
+    wait_readings(ours, 1)
     replace(path, "nobody\n# still nobody\n")
-    wait_readings(ours, 4)
+    wait_readings(ours, readings(ours) + 1)
     assert len(trouble(ours)) == 1
     replace(path, "# a line before\nnobody\n")
     ours.wait_log('line 2: "nobody" is no address')
@@ -344,10 +346,14 @@ def test_each_trouble_is_said_once(daemon, path):
 def test_a_file_that_stays_is_not_read_again_and_again(daemon, path):
     path.write_text(lines("10.0.0.7"))
     ours = daemon(ERL_EPMD_LOG_LEVEL="debug")
-    wait_readings(ours, 2)
+    await_discovered(ours, nodes("10.0.0.7"))
+    # While it is young it is read again; where epmd is slow to start, it never sees it young.
+    until(lambda: time.time() - path.stat().st_ctime > YOUNG_S + 0.5, 10, "the file to be old")
+    stays(ours, nodes("10.0.0.7"), POLL_S + 0.5)
+    before = readings(ours)
     (path.parent / "another").touch()
     stays(ours, nodes("10.0.0.7"), POLL_S + 0.5)
-    assert readings(ours) == 2
+    assert readings(ours) == before
 
 
 # --- settings ----------------------------------------------------------------------------------------
