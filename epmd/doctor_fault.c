@@ -4,7 +4,8 @@
 #include "doctor_fault.h"
 
 #define OPEN_EPMD_PORT                                                                  \
-	"let pods reach each other's port 4369, in NetworkPolicies and firewalls; and " \
+	"let pods reach each other's epmd port (4369, or ERL_EPMD_PORT, which must be the " \
+	"same in all pods), in NetworkPolicies and firewalls; and " \
 	"see whether an epmd runs there and is not bound to loopback alone (ERL_EPMD_ADDRESS)"
 #define OPEN_DIST_PORT                                                                        \
 	"let pods reach each other's distribution port: any, unless the nodes say \"-kernel " \

@@ -116,6 +116,31 @@ static size_t judge_fault(const struct facts *facts, enum fault fault, bool othe
 	return tally.n;
 }
 
+/* Where no peer is there: is that all there is to say? */
+static void judge_nobody(const struct facts *facts, const struct verdicts *to)
+{
+	size_t endpoints = 0;
+	bool known = true, named = facts->basenames != NULL;
+
+	for (size_t i = 0; i < facts->n_sources; i++) {
+		const struct facts_source *source = &facts->sources[i];
+		endpoints += source->n_endpoints;
+		known &= source->listed && source->fault == SOURCE_FINE;
+	}
+	for (size_t i = 0; i < facts->n_locals; i++)
+		named |= facts->locals[i].is_basename;
+	if (facts->n_unnamed > 0)
+		return; /* said: peer-unnamed */
+	if (endpoints > facts->own_known && !named)
+		verdict_wait(to, "peers",
+		             "no name is known to look for at the endpoints: a node that registers "
+		             "here gives it, or ERL_EPMD_BASENAME");
+	else if (!known)
+		verdict_wait(to, "peers", "no peers are known, as long as the above stands");
+	else
+		verdict_ok(to, "peers", "no peers are there but this one");
+}
+
 /* Those without a fault. */
 static void sum_up(const struct facts *facts, size_t faulty, const struct verdicts *to)
 {
@@ -128,7 +153,7 @@ static void sum_up(const struct facts *facts, size_t faulty, const struct verdic
 		all += is_joined(peer) || counts(peer);
 	}
 	if (all == 0)
-		verdict_ok(to, "peers", "no peers are there but this one");
+		judge_nobody(facts, to);
 	else if (!facts->joining && with_port + faulty >= all)
 		verdict_ok(to, "join",
 		           "joining is off: %zu of %zu peers have a port, and are left to the "

@@ -132,6 +132,28 @@ def test_no_node_yet(network, sample_api, tmp_path, epmd_binary, closing):
     assert "[dist-port]" in said.stdout and said.returncode == 1
 
 
+def test_endpoints_without_a_name_to_look_for(epmd, epmd_binary, tmp_path):
+    """That nobody is there must not be said of whom nobody has looked for."""
+    path = tmp_path / "list"
+    path.write_text("10.0.0.7\n10.0.0.8\n")
+    ours = epmd(epmd_binary, env={"ERL_EPMD_DISCOVERY": f"file:{path}"})
+    until(lambda: "wait: no name is known to look for at the endpoints" in ours.cli("-doctor").stdout, 10,
+          "that it waits for a name")
+    path.unlink()
+    until(lambda: "[peers-file]" in ours.cli("-doctor").stdout, 10, "the file to be missed")
+    with ours.register("sample", 41000):
+        until(lambda: "wait: 0 of 2 peers have a port" in ours.cli("-doctor").stdout, 10, "the peers of that name")
+
+
+def test_no_peers_are_known_where_the_source_is_wrong(epmd, epmd_binary, tmp_path):
+    ours = epmd(epmd_binary, env={"ERL_EPMD_DISCOVERY": f"file:{tmp_path}/none", "ERL_EPMD_BASENAME": "sample"})
+    until(lambda: "[peers-file]" in ours.cli("-doctor").stdout, 10, "the file to be missed")
+    said = ours.cli("-doctor").stdout
+    assert "wait: no peers are known" in said and "no peers are there" not in said
+    (tmp_path / "none").write_text("")
+    until(lambda: "ok: no peers are there but this one" in ours.cli("-doctor").stdout, 10, "the file to be read")
+
+
 def test_relx_starts_nodes_without_epmd(network, beam, epmd_binary):
     pod = network.pod()
     beam(pod, start_epmd=False, extra_args=["-erl_epmd_port", "9100"]).wait_started()
@@ -255,15 +277,15 @@ def test_a_sidecar_that_comes_second(network, sample_api, tmp_path, epmd_binary,
 
 def test_the_page_has_each_fault_and_its_mend():
     source = (TOP / "epmd" / "doctor_fault.c").read_text()
-    defines = dict(re.findall(r"^#define (\w+)((?: +\\\n| *\".*\" *\\?\n)+)", source, re.M))
+    defines = dict(re.findall(r"^#define (\w+)((?:[ \t]+\\\n|[ \t]*\".*\"[ \t]*\\?\n)+)", source, re.M))
     table = {}
     for row in re.finditer(r'\[FAULT_\w+\]\s*=\s*\{(.*?)\},\n', source, re.S):
         name, _, rest = [part.strip() for part in row.group(1).split(",", 2)]
         rest = re.sub(r"\b[A-Z_]{5,}\b(?=\s*$)", lambda m: defines[m.group()], rest)
         table[name.strip('"')] = "".join(re.findall(r'"((?:\\.|[^"\\])*)"', rest)).replace('\\"', '"')
-    assert len(table) > 40
+    assert len(table) > 40 and all(len(mend) > 10 for mend in table.values())
     page = (TOP / "doc" / "troubleshooting.md").read_text()
     sections = dict(re.findall(r"^### `([\w-]+)`\n(.*?)(?=^##|\Z)", page, re.M | re.S))
     assert set(sections) == set(table)
     for name, mend in table.items():
-        assert mend in " ".join(sections[name].split()), name
+        assert f"*Mend:* {mend}." in " ".join(sections[name].split()), name
