@@ -10,6 +10,7 @@
 #include "facts_gather.h"
 #include "join/join.h"
 #include "join/owner.h"
+#include "kept.h"
 #include "report.h"
 
 #define LINE_MAX_SIZE 1024
@@ -116,6 +117,7 @@ static void run_join(const struct run *run, bool on)
 		return;
 	}
 	join_switch(control->join, on);
+	kept_say_join(control->kept, on);
 	answer(run->reply, CONTROL_OK, "joining is %s", on ? "on" : "off");
 }
 

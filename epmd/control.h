@@ -12,6 +12,7 @@
 struct cluster;
 struct join;
 struct keeper;
+struct kept;
 struct options;
 struct peers;
 struct registry;
@@ -31,6 +32,7 @@ struct control {
 	const struct registry *registry;
 	uint64_t started_ms; /* by clock_now_ms */
 	const struct keeper *keeper;
+	const struct kept *kept;
 };
 
 /* The first byte of an answer; what follows is to be printed. */

@@ -351,6 +351,15 @@ static void start_hosts_file(struct daemon *daemon, struct registry *registry)
 	registry_watch(registry, &daemon->hosts_changed);
 }
 
+/* What was said at run time, to a server that has crashed. */
+static void restore_join(struct daemon *daemon)
+{
+	bool on = daemon->keeper.join == KEEPER_JOIN_ON;
+
+	log_info("joining stays %s, as epmd -join has said before the crash", on ? "on" : "off");
+	join_switch(daemon->join, on);
+}
+
 static void start_joining(struct daemon *daemon)
 {
 	struct registry *registry = server_registry(daemon->server);
@@ -358,6 +367,8 @@ static void start_joining(struct daemon *daemon)
 	daemon->join = join_new(daemon->base, registry, daemon->peers, &daemon->cluster);
 	if (!daemon->join)
 		log_error("joining is off: out of memory");
+	else if (daemon->keeper.join)
+		restore_join(daemon);
 	if (daemon->cluster.hosts_file)
 		start_hosts_file(daemon, registry);
 	daemon->control.peers = daemon->peers;
@@ -531,6 +542,7 @@ static int serve(struct daemon *daemon, struct listener_set *set)
 	daemon->control.registry = server_registry(daemon->server);
 	daemon->control.started_ms = clock_now_ms();
 	daemon->control.keeper = &daemon->keeper;
+	daemon->control.kept = daemon->kept;
 	if (daemon->setting_error[0]) {
 		log_error("discovery is off: %s", daemon->setting_error);
 		daemon->control.off_because = daemon->setting_error;

@@ -33,6 +33,8 @@
 /* What a server says to its keeper, a byte each. */
 #define KEEPER_PING '.'
 #define KEEPER_LET_GO 'q' /* close the sockets, then this connection: I am about to end */
+#define KEEPER_JOIN_ON '+' /* `epmd -join on`: the next server shall know it */
+#define KEEPER_JOIN_OFF '-'
 
 /* What a server knows of its keeper. */
 struct keeper {
@@ -40,6 +42,7 @@ struct keeper {
 	pid_t pid; /* 0: there was none */
 	unsigned restarts;
 	char last_end[128]; /* of the server before: "was killed by signal 9 (Killed)" */
+	char join; /* what -join said last to a server before: KEEPER_JOIN_ON, _OFF; 0: nothing */
 };
 
 enum keeper_role {

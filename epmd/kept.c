@@ -95,6 +95,12 @@ struct kept *kept_new(struct event_base *base, struct keeper *keeper)
 	return NULL;
 }
 
+void kept_say_join(const struct kept *kept, bool on)
+{
+	if (kept->keeper->fd >= 0)
+		say(kept, on ? KEEPER_JOIN_ON : KEEPER_JOIN_OFF);
+}
+
 void kept_let_go(struct kept *kept)
 {
 	int fd = kept->keeper->fd;

@@ -14,6 +14,9 @@ struct kept;
 struct kept *kept_new(struct event_base *base, struct keeper *keeper);
 void kept_free(struct kept *kept);
 
+/* What -join has said, for the server after this one, should there be one. */
+void kept_say_join(const struct kept *kept, bool on);
+
 /* This server is about to end: when this returns, the keeper has closed the listening
  * sockets, so that the port is free as soon as our own are closed.  Waits for that, a
  * second at most. */

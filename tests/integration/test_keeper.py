@@ -85,6 +85,33 @@ def test_what_was_said_on_the_command_line_holds_after_a_crash(epmd_binary):
         daemon.end()
 
 
+@pytest.mark.parametrize("begun, said", [("on", "off"), ("off", "on")])
+def test_what_join_has_said_holds_after_a_crash(epmd_binary, tmp_path, begun, said):
+    log, path = tmp_path / "log", tmp_path / "list"
+    path.write_text("10.0.0.7\n")
+    daemon = Daemonized(epmd_binary, env={"ERL_EPMD_LOG": str(log), "ERL_EPMD_DISCOVERY": f"file:{path}",
+                                          "ERL_EPMD_JOIN": begun})
+    daemon.log = log.read_text
+
+    def client(*words):
+        done = subprocess.run([epmd_binary, "-port", str(daemon.port), *words], env=clean_env(), text=True,
+                              capture_output=True, timeout=10)
+        return done.stdout
+
+    try:
+        daemon.wait_up()
+        assert client("-join", said) == f"joining is {said}\n"
+        for _ in range(2):  # the one after the next knows it too
+            another(daemon, crash(daemon))
+            assert ("joining is off" in client("-peers")) == (said == "off")
+        assert daemon.log().count(f"joining stays {said}, as epmd -join has said before the crash") == 2
+        client("-join", begun)
+        another(daemon, crash(daemon))
+        assert ("joining is off" in client("-peers")) == (begun == "off")
+    finally:
+        daemon.end()
+
+
 def test_nodes_come_back_by_themselves(kept, beam):
     node = beam(name="a@127.0.0.1", epmd_port=kept.port)
     node.wait_started()
