@@ -373,6 +373,12 @@ void target_set_connected(struct target *target, bool connected)
 		event_del(&target->timer);
 }
 
+void target_port_refused(struct target *target)
+{
+	if (!has_fixed_port(target))
+		ask_soon(target);
+}
+
 void target_doubt(struct target *target, const struct peer *peer)
 {
 	target->named_port = named_port(target->context, peer);

@@ -66,6 +66,10 @@ uint64_t target_trouble_ms(const struct target *target);
  * address: look again, soon. */
 void target_doubt(struct target *target, const struct peer *peer);
 
+/* Nobody listens at its port: the node there may have started again, at another.  Its epmd is asked
+ * soon; what is known stays until that answers. */
+void target_port_refused(struct target *target);
+
 /* A local node is connected with it: its port need not be asked for.  Or is not any
  * more: it may have another one. */
 void target_set_connected(struct target *target, bool connected);

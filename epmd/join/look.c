@@ -137,8 +137,10 @@ static void on_event(struct bufferevent *stream, short what, void *arg)
 		look->connected = true;
 		return;
 	}
+	int error = EVUTIL_SOCKET_ERROR();
+	look->result.refused = !look->connected && error == ECONNREFUSED;
 	if (!look->connected)
-		finish(look, LOOK_UNREACHABLE, strerror(EVUTIL_SOCKET_ERROR()));
+		finish(look, LOOK_UNREACHABLE, strerror(error));
 	else
 		finish(look, LOOK_NO_NODE, "what answers hangs up");
 }

@@ -38,6 +38,7 @@ enum look_outcome {
 struct look_result {
 	enum look_outcome outcome;
 	const char *error; /* a phrase, or NULL; borrowed for the call */
+	bool refused;      /* of LOOK_UNREACHABLE: nobody listens there (any more) */
 	uint64_t flags;    /* DIST_FLAG_* */
 	uint32_t challenge;
 	uint32_t creation;

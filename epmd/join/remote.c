@@ -158,6 +158,8 @@ static void on_looked(void *arg, const struct look_result *result)
 
 	remote->look = NULL;
 	remotes->looks--;
+	if (result->refused)
+		target_port_refused(remote->target);
 	remotes->events.looked(remotes->events.arg, remote, result);
 }
 

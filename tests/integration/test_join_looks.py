@@ -4,7 +4,8 @@ and peers that say what a script has them say."""
 import pytest
 
 from lab.scripted_node import OTP_25, OTP_29, PUBLISHED, TLS_ALERT, ScriptedNode, challenge, frame
-from lab.sidecar import PORT
+from lab.sidecar import PORT, count_log
+from lab.wait import until
 
 OK = frame(b"sok")
 
@@ -54,6 +55,17 @@ def test_who_is_not_dialled_and_why(case, member, scripted):
     # Only looks came: none under the node's own name.
     assert set(peer.heard) == {f"kepmd-look@{a.pod.ip}"}
     assert peer.full_name not in a.beam.log_text()
+
+
+def test_a_port_that_is_refused_is_asked_for_again(member, network, sample_api, epmd, stock_epmd):
+    """The node there may have started again, at another; and a link of another node must not hide that."""
+    pod = network.pod()
+    daemon = epmd(stock_epmd, args=["-d"], pod=pod, port=PORT)
+    with daemon.register("sample", 1):
+        sample_api.add_pod("sample", pod.ip)
+        member().wait_peer(f"sample@{pod.ip}", "unreachable", "refused", timeout=15)
+        # Where nothing is in doubt it asks each 10 s.
+        until(lambda: count_log(daemon, "PORT2_REQ") >= 4, 9, "it to ask again")
 
 
 def test_one_that_believes_us_alive_is_told_otherwise(member, scripted):
