@@ -61,8 +61,9 @@ int main(int argc, char *argv[])
 	case OPTIONS_USAGE:
 		break;
 	}
-	if (error[0])
-		fprintf(stderr, "epmd: %s\n", error);
 	options_print_usage(stderr);
+	/* Last, where it is seen: the text is longer than a screen. */
+	if (error[0])
+		fprintf(stderr, "\nepmd: %s\n", error);
 	return 1;
 }
