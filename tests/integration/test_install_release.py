@@ -400,6 +400,15 @@ def test_what_is_no_release(run, tmp_path, root, bin_folder):
     refused(run(tmp_path / "linked"), f"{tmp_path}/linked/{ERTS} is a link", root / ERTS)
 
 
+def test_an_epmd_alone_is_no_release(run, tmp_path, stock_epmd):
+    """As `COPY epmd /app/erts-X/bin/` makes it, with the wrong X."""
+    stray = tmp_path / "app" / "erts-1" / "bin" / "epmd"
+    stray.parent.mkdir(parents=True)
+    shutil.copy(stock_epmd, stray)
+    (tmp_path / "app" / "releases").mkdir()
+    refused(run(tmp_path / "app"), f"{stray} has neither erlexec nor beam.smp beside it")
+
+
 def test_a_binary_that_is_none_of_ours(run, root, tmp_path, stock_epmd, epmd_binary):
     before = tree(root)
     refused(run(root, binary=tmp_path / "none"), f"{tmp_path}/none: no such file")
