@@ -119,24 +119,30 @@ static size_t judge_fault(const struct facts *facts, enum fault fault, bool othe
 /* Where no peer is there: is that all there is to say? */
 static void judge_nobody(const struct facts *facts, const struct verdicts *to)
 {
-	size_t endpoints = 0;
-	bool known = true, named = facts->basenames != NULL;
+	size_t others = 0;
+	bool known = true, named = facts->basenames || facts->every_basename || facts->n_peers > 0;
 
 	for (size_t i = 0; i < facts->n_sources; i++) {
 		const struct facts_source *source = &facts->sources[i];
-		endpoints += source->n_endpoints;
+		if (source->n_endpoints > facts->own_known)
+			others += source->n_endpoints - facts->own_known;
 		known &= source->listed && source->fault == SOURCE_FINE;
 	}
 	for (size_t i = 0; i < facts->n_locals; i++)
-		named |= facts->locals[i].is_basename;
+		named |= facts->locals[i].is_basename && facts->locals[i].visible;
 	if (facts->n_unnamed > 0)
 		return; /* said: peer-unnamed */
-	if (endpoints > facts->own_known && !named)
+	if (others > 0 && !named)
 		verdict_wait(to, "peers",
 		             "no name is known to look for at the endpoints: a node that registers "
 		             "here gives it, or ERL_EPMD_BASENAME");
 	else if (!known)
 		verdict_wait(to, "peers", "no peers are known, as long as the above stands");
+	else if (others > 0 && facts->every_basename)
+		verdict_wait(to, "peers",
+		             "%zu endpoints are asked for the names of their nodes, and none has "
+		             "given one yet",
+		             others);
 	else
 		verdict_ok(to, "peers", "no peers are there but this one");
 }

@@ -117,7 +117,8 @@ struct facts {
 	bool own_known; /* the source has this host among the endpoints */
 
 	bool joining;          /* is on */
-	const char *basenames; /* those looked for, separated by commas; NULL: the local ones */
+	const char *basenames; /* those looked for, separated by commas; NULL: the local ones, or: */
+	bool every_basename;   /* peers are asked for all they have */
 	struct facts_local *locals;
 	size_t n_locals;
 	struct facts_peer *peers;

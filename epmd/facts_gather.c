@@ -222,6 +222,7 @@ static void gather_cluster(struct gathering *gathering)
 	facts->own_known = peers_own(control->peers) != NULL;
 	facts->joining = control->join && join_is_on(control->join);
 	peers_each_node(control->peers, on_peer, gathering);
+	facts->every_basename = control->cluster->every_basename;
 	facts->n_unnamed = peers_unnamed(control->peers, &unnamed, &facts->unnamed_why);
 	facts->unnamed_address = unnamed ? unnamed->address : NULL;
 }

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from lab import diagnosis
+from lab import diagnosis, wire
 from lab.member import await_mesh
 from lab.namespace import BLOCKED_TABLE, ip
 from lab.sidecar import PORT, account_pod, discovering
@@ -143,6 +143,25 @@ def test_endpoints_without_a_name_to_look_for(epmd, epmd_binary, tmp_path):
     until(lambda: "[peers-file]" in ours.cli("-doctor").stdout, 10, "the file to be missed")
     with ours.register("sample", 41000):
         until(lambda: "wait: 0 of 2 peers have a port" in ours.cli("-doctor").stdout, 10, "the peers of that name")
+
+
+def test_endpoints_that_are_asked_for_their_names(epmd, epmd_binary, tmp_path):
+    path = tmp_path / "list"
+    path.write_text("192.0.2.7\n")
+    ours = epmd(epmd_binary, env={"ERL_EPMD_DISCOVERY": f"file:{path}", "ERL_EPMD_BASENAME": "*"})
+    until(lambda: "wait: 1 endpoints are asked for the names of their nodes" in ours.cli("-doctor").stdout, 10,
+          "that it waits for names")
+    with ours.register("sample", 41000):
+        assert "no peers are there" not in ours.cli("-doctor").stdout
+
+
+def test_a_hidden_node_gives_no_name_to_look_for(epmd, epmd_binary, tmp_path):
+    path = tmp_path / "list"
+    path.write_text("192.0.2.7\n")
+    ours = epmd(epmd_binary, env={"ERL_EPMD_DISCOVERY": f"file:{path}"})
+    with ours.register("sample", 41000, type=wire.HIDDEN):
+        until(lambda: "[hidden-node]" in ours.cli("-doctor").stdout, 10, "the node to be seen")
+        until(lambda: "wait: no name is known to look for" in ours.cli("-doctor").stdout, 10, "the file to be read")
 
 
 def test_no_peers_are_known_where_the_source_is_wrong(epmd, epmd_binary, tmp_path):
