@@ -406,6 +406,7 @@ def test_an_epmd_alone_is_no_release(run, tmp_path, stock_epmd):
     stray.parent.mkdir(parents=True)
     shutil.copy(stock_epmd, stray)
     (tmp_path / "app" / "releases").mkdir()
+    refused(run(tmp_path), f"{stray} has neither erlexec nor beam.smp beside it")
     refused(run(tmp_path / "app"), f"{stray} has neither erlexec nor beam.smp beside it")
 
 
