@@ -1,4 +1,5 @@
-"""A random client: what it sends epmd, and how it leaves, is all wrong now and then.  The same for the same seed.
+"""A random client: what it sends epmd, and how it leaves, is all wrong now and then.  The same for the same seed,
+until epmd has closed a connection a moment earlier or later.
 
 It knows what must come of it: the names that it holds itself are registered, with their ports, and nobody else's
 noise changes that.
