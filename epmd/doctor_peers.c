@@ -122,6 +122,8 @@ static void judge_nobody(const struct facts *facts, const struct verdicts *to)
 	size_t others = 0;
 	bool known = true, named = facts->basenames || facts->every_basename || facts->n_peers > 0;
 
+	if (facts->n_unnamed > 0)
+		return; /* said: peer-unnamed */
 	for (size_t i = 0; i < facts->n_sources; i++) {
 		const struct facts_source *source = &facts->sources[i];
 		if (source->n_endpoints > facts->own_known)
@@ -130,8 +132,6 @@ static void judge_nobody(const struct facts *facts, const struct verdicts *to)
 	}
 	for (size_t i = 0; i < facts->n_locals; i++)
 		named |= facts->locals[i].is_basename && facts->locals[i].visible;
-	if (facts->n_unnamed > 0)
-		return; /* said: peer-unnamed */
 	if (others > 0 && !named)
 		verdict_wait(to, "peers",
 		             "no name is known to look for at the endpoints: a node that registers "

@@ -153,6 +153,31 @@ static void let_go(struct keeping *k)
 	k->state = ENDING;
 }
 
+/* What the next server is to know. */
+static void note(struct keeper *keeper, const char *said, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (said[i] == KEEPER_JOIN_ON || said[i] == KEEPER_JOIN_OFF)
+			keeper->join = said[i];
+}
+
+static void hear(struct keeping *k)
+{
+	char said[64];
+	ssize_t n = read(k->fd, said, sizeof(said));
+
+	if (n < 0)
+		return;
+	k->silent = 0;
+	note(k->keeper, said, (size_t)n);
+	bool asked = memchr(said, KEEPER_LET_GO, (size_t)n) != NULL;
+	if (asked)
+		let_go(k);
+	/* What it waits for, having asked. */
+	if (asked || n == 0)
+		hear_no_more(k);
+}
+
 static void give_up(struct keeping *k)
 {
 	log_error("epmd %s, for the %uth time in a row: the port is closed, and nobody serves it "
@@ -179,31 +204,13 @@ static void plan_next(struct keeping *k)
 	          k->keeper->last_end);
 }
 
-/* What the next server is to know. */
-static void note(struct keeper *keeper, const char *said, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (said[i] == KEEPER_JOIN_ON || said[i] == KEEPER_JOIN_OFF)
-			keeper->join = said[i];
-}
-
-/* What it said before its end may not have been read yet. */
-static void hear_last(struct keeping *k)
-{
-	char said[64];
-	ssize_t n;
-
-	while (k->fd >= 0 && (n = read(k->fd, said, sizeof(said))) > 0)
-		note(k->keeper, said, (size_t)n);
-}
-
 static void on_end(struct keeping *k, int wait_status)
 {
 	bool crash =
 	    keeper_judge(wait_status, k->keeper->last_end, sizeof(k->keeper->last_end)) < 0;
 
 	k->server = 0;
-	hear_last(k);
+	hear(k); /* what it said last */
 	hear_no_more(k);
 	if (now_s() - k->born >= KEEPER_LIVED_S)
 		k->crashes = 0;
@@ -256,23 +263,6 @@ static void on_silence(struct keeping *k)
 }
 
 /* --- what comes in ------------------------------------------------------------------------- */
-
-static void hear(struct keeping *k)
-{
-	char said[64];
-	ssize_t n = read(k->fd, said, sizeof(said));
-
-	if (n < 0)
-		return;
-	k->silent = 0;
-	note(k->keeper, said, (size_t)n);
-	bool asked = memchr(said, KEEPER_LET_GO, (size_t)n) != NULL;
-	if (asked)
-		let_go(k);
-	/* What it waits for, having asked. */
-	if (asked || n == 0)
-		hear_no_more(k);
-}
 
 static void take_signals(struct keeping *k)
 {

@@ -54,6 +54,11 @@ def test_a_port_that_cannot_be_gets_the_usage(epmd_binary, port):
     check_usage(run(epmd_binary, "-port", port, "-names"))
 
 
+def test_what_is_not_understood_is_said_last(epmd_binary):
+    """Above a text that is longer than a screen nobody sees it."""
+    assert run(epmd_binary, "-foo").stderr.splitlines()[-1] == "epmd: unknown flag -foo"
+
+
 # Stock's atoi(3) again: -1 is a time that is always over, and 5x is 5.
 @pytest.mark.parametrize("flag", ["-packet_timeout", "-delay_accept", "-delay_write"])
 @pytest.mark.parametrize("seconds", ["-1", "5x", " 5", "2147483648"])

@@ -1,7 +1,7 @@
 """The server as a whole under a random client (lab/client.py): it answers the truth, and nothing of it is left behind.
 
-`KEPMD_RANDOM_SEED=7` repeats a run as far as epmd's pace allows, `KEPMD_RANDOM_STEPS=100000` makes it longer.  With the sanitizers' build this is
-what fuzzes the server with its loop, its limits and its timers.
+`KEPMD_RANDOM_SEED=7` repeats a run as far as epmd's pace allows, `KEPMD_RANDOM_STEPS=100000` makes it longer.
+With the sanitizers' build this is what fuzzes the server with its loop, its limits and its timers.
 """
 
 import os
