@@ -63,6 +63,7 @@ problem(struct kube_report *report, enum reflector_op op, enum source_fault faul
 	memcpy(report->problem, text, sizeof(text));
 	report->problem_op = op;
 	report->fault = fault;
+	report->in_answer = false;
 	kube_report_say(report, known ? REPORT_DEBUG : REPORT_ERROR,
 	                "%.*s (peers that are known stay; trying again)",
 	                KUBE_REPORT_SIZE - TAIL_ROOM, text);
@@ -106,12 +107,14 @@ static void in_stream(struct kube_report *report, enum reflector_op op, int stat
 {
 	if (report->errors_in_row < ERRORS_KNOWN)
 		report->errors_in_row++;
-	if (report->errors_in_row == ERRORS_SAID)
-		problem(report, op, SOURCE_TROUBLE, "the API server at %s:%u ends each watch with %d: %s",
-		        report->access->host, report->access->port, status, detail);
-	else
+	if (report->errors_in_row != ERRORS_SAID) {
 		kube_report_say(report, REPORT_DEBUG, "the watch ended with %d: %s", status,
 		                detail);
+		return;
+	}
+	problem(report, op, SOURCE_TROUBLE, "the API server at %s:%u ends each watch with %d: %s",
+	        report->access->host, report->access->port, status, detail);
+	report->in_answer = true;
 }
 
 void kube_report_end(struct kube_report *report, enum reflector_op op,
@@ -122,6 +125,7 @@ void kube_report_end(struct kube_report *report, enum reflector_op op,
 		problem(report, op, SOURCE_TROUBLE,
 		        "what %s:%u answers cannot be read: %s: is that the Kubernetes API server?",
 		        report->access->host, report->access->port, detail);
+		report->in_answer = true;
 		break;
 	case REFLECTOR_REFUSED:
 		problem(report, op, fault, "%s", detail);
@@ -161,8 +165,7 @@ void kube_report_fine(struct kube_report *report, enum reflector_op op)
 
 void kube_report_opened(struct kube_report *report)
 {
-	if (report->problem[0] && report->problem_op == REFLECTOR_WATCH &&
-	    report->fault != SOURCE_TROUBLE)
+	if (report->problem[0] && report->problem_op == REFLECTOR_WATCH && !report->in_answer)
 		mended(report);
 }
 

@@ -26,6 +26,7 @@ struct kube_report {
 	/* what was said last */
 	char problem[KUBE_REPORT_SIZE]; /* "" when all is well */
 	enum reflector_op problem_op;
+	bool in_answer; /* it came within a 200, so that another 200 does not mend it */
 	enum source_fault fault;       /* SOURCE_FINE when PROBLEM is "" */
 	enum kube_kind problem_kind;   /* of SOURCE_FORBIDDEN */
 	char message[KUBE_REPORT_SIZE]; /* the server's own words, of SOURCE_FORBIDDEN, or "" */
@@ -58,7 +59,7 @@ void kube_report_end(struct kube_report *report, enum reflector_op op,
 void kube_report_fine(struct kube_report *report, enum reflector_op op);
 
 /* A WATCH is answered by 200.  What kept it from that is over, though it may be silent for a minute; what
- * was wrong with that which came may not be. */
+ * was wrong within an earlier answer may not be. */
 void kube_report_opened(struct kube_report *report);
 
 /* A LIST has come whole: N_OBJECTS of KIND with N_ENDPOINTS in all. */

@@ -742,10 +742,7 @@ void kube_watch_tell_state(const struct kube_watch *watch, source_state_fn *fn, 
 {
 	const struct kube_access *access = watch->shared->access;
 	const struct kube_report *report = &watch->report;
-	/* A watch that is open and silent says nothing to kube_report_fine for up to a minute. */
-	bool is_open = watch->transfer && watch->op == REFLECTOR_WATCH && watch->status == 200 &&
-	               report->errors_in_row == 0;
-	enum source_fault fault = is_open ? SOURCE_FINE : report->fault;
+	enum source_fault fault = report->fault;
 	char place[PLACE_SIZE], services[PLACE_SIZE], server[PLACE_SIZE];
 
 	kube_report_services(report, services, sizeof(services));
@@ -761,7 +758,7 @@ void kube_watch_tell_state(const struct kube_watch *watch, source_state_fn *fn, 
 	    .origin = access->origin,
 	    .in_cluster = access->in_cluster,
 	    .fault = fault,
-	    .problem = fault == SOURCE_FINE ? "" : report->problem,
+	    .problem = report->problem,
 	    .message = fault == SOURCE_FORBIDDEN ? report->message : "",
 	    .verb = report->problem_op == REFLECTOR_WATCH ? "watch" : "list",
 	    .resource = kube_kind_resource(fault == SOURCE_FORBIDDEN ? report->problem_kind

@@ -109,6 +109,20 @@ def test_that_the_server_is_back_is_said_before_anything_changes(daemon, api, tw
     assert discovered(ours) == two
 
 
+def test_that_a_watch_is_answered_again_is_said_before_anything_changes(daemon, api, two):
+    ours = daemon()
+    await_discovered(ours, two)
+    api.wait_watches(1)
+    wait_old_enough(api)
+    before = len(ours.log_lines())
+    api.fault("watch", times=None, status=503)
+    api.drop_connections()
+    ours.wait_log('error: .*answers 503 to "watch"', timeout=10, since=before)
+    api.clear_faults()
+    ours.wait_log("the API answers again", timeout=40, since=before)
+    assert discovered(ours) == two
+
+
 def test_fault_08_a_clean_end_resumes_without_a_list(daemon, api, two):
     ours = daemon()
     await_discovered(ours, two)
